@@ -1,0 +1,342 @@
+"""The calculus: one rule per operation.
+
+A rule takes arrays and returns its value together with one function per array, the *vector–Jacobian product*
+(vjp): it takes g, the gradient of the loss by the value, and returns the gradient of the loss by that array.
+
+    y = f(x)        vjp(g) = gᵀ · ∂f/∂x
+
+Rules ignore broadcasting: `tensor.backward` sums a gradient back to the shape its array had, in one place.
+They know numpy and nothing else, and write into no array.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+Array = Any  # an ndarray, a NumPy scalar (the value of zero dimensions) or a Python number
+Vjp = Callable[[Array], Array]
+Result = tuple[Array, tuple[Vjp, ...]]
+Axis = int | tuple[int, ...] | None
+
+
+# --- arithmetic ------------------------------------------------------------------------------------------------------
+
+
+def add(x: Array, y: Array) -> Result:
+    """x + y, elementwise."""
+    return x + y, (
+        lambda g: g,
+        lambda g: g,
+    )
+
+
+def subtract(x: Array, y: Array) -> Result:
+    """x − y, elementwise."""
+    return x - y, (
+        lambda g: g,
+        lambda g: -g,
+    )
+
+
+def multiply(x: Array, y: Array) -> Result:
+    """x · y, elementwise."""
+    return x * y, (
+        lambda g: g * y,
+        lambda g: g * x,
+    )
+
+
+def divide(x: Array, y: Array) -> Result:
+    """x / y, elementwise."""
+    value = x / y
+    return value, (
+        lambda g: g / y,
+        lambda g: -g * value / y,
+    )
+
+
+def power(x: Array, y: Array) -> Result:
+    """xʸ, elementwise; the slope is 0 by x where y = 0, and by y where x = 0."""
+    value = x**y
+    return value, (
+        lambda g: g * (y * x ** (y - (y != 0))),
+        lambda g: g * (value * np.log(np.where(x == 0, 1, x))),
+    )
+
+
+def negative(x: Array) -> Result:
+    """−x."""
+    return -x, (lambda g: -g,)
+
+
+# --- functions of one number -----------------------------------------------------------------------------------------
+
+
+def exp(x: Array) -> Result:
+    """eˣ."""
+    value = np.exp(x)
+    return value, (lambda g: g * value,)
+
+
+def log(x: Array) -> Result:
+    """The natural logarithm."""
+    return np.log(x), (lambda g: g / x,)
+
+
+def sqrt(x: Array) -> Result:
+    """√x."""
+    value = np.sqrt(x)
+    return value, (lambda g: g / (2 * value),)
+
+
+def square(x: Array) -> Result:
+    """x²."""
+    return x * x, (lambda g: g * (2 * x),)
+
+
+def sin(x: Array) -> Result:
+    """sin x, x in radians."""
+    return np.sin(x), (lambda g: g * np.cos(x),)
+
+
+def cos(x: Array) -> Result:
+    """cos x, x in radians."""
+    return np.cos(x), (lambda g: -g * np.sin(x),)
+
+
+def absolute(x: Array) -> Result:
+    """|x|, with slope 0 at 0."""
+    return abs(x), (lambda g: g * np.sign(x),)
+
+
+def tanh(x: Array) -> Result:
+    """The hyperbolic tangent."""
+    value = np.tanh(x)
+    return value, (lambda g: g * (1 - value * value),)
+
+
+def sigmoid(x: Array) -> Result:
+    """1 / (1 + e⁻ˣ), as e to the −log(1 + e⁻ˣ) so that no x overflows."""
+    value = np.exp(-np.logaddexp(0, -x))
+    return value, (lambda g: g * (value * (1 - value)),)
+
+
+def relu(x: Array) -> Result:
+    """max(x, 0), with slope 0 at 0."""
+    return np.maximum(x, 0), (lambda g: g * (x > 0),)
+
+
+def gelu(x: Array) -> Result:
+    """½ x (1 + tanh u) with u = √(2/π) (x + 0.044715 x³).
+
+    Source: Hendrycks and Gimpel 2016, section 2, the tanh form that GPT-2 uses. https://arxiv.org/abs/1606.08415
+    """
+    c = float(np.sqrt(2 / np.pi))
+    x2 = x * x
+    tanh_u = np.tanh(c * x * (1 + 0.044715 * x2))
+    slope_u = c * (1 + 3 * 0.044715 * x2)
+    return 0.5 * x * (1 + tanh_u), (lambda g: g * (0.5 * (1 + tanh_u) + 0.5 * x * (1 - tanh_u * tanh_u) * slope_u),)
+
+
+# --- the larger and the smaller --------------------------------------------------------------------------------------
+
+
+def maximum(x: Array, y: Array) -> Result:
+    """The larger of x and y, elementwise; ties share the gradient equally."""
+    return np.maximum(x, y), (
+        lambda g: np.where(x == y, g / 2, np.where(x < y, 0, g)),
+        lambda g: np.where(x == y, g / 2, np.where(y < x, 0, g)),
+    )
+
+
+def minimum(x: Array, y: Array) -> Result:
+    """The smaller of x and y, elementwise; ties share the gradient equally."""
+    return np.minimum(x, y), (
+        lambda g: np.where(x == y, g / 2, np.where(x > y, 0, g)),
+        lambda g: np.where(x == y, g / 2, np.where(y > x, 0, g)),
+    )
+
+
+def where(a: Array, b: Array, *, condition: Array) -> Result:
+    """a where the condition holds, b elsewhere."""
+    return np.where(condition, a, b), (
+        lambda g: np.where(condition, g, 0),
+        lambda g: np.where(condition, 0, g),
+    )
+
+
+_sum: Any = np.add.reduce  # np.sum without its layer of Python, which costs more than a short sum itself
+
+
+# --- many numbers to few ---------------------------------------------------------------------------------------------
+
+
+def _restore_axes(reduced: Array, axis: Axis, keepdims: bool) -> Array:
+    """Give a reduced array its summed axes back, each of length 1, so that it broadcasts against what was reduced."""
+    return reduced if axis is None or keepdims else np.expand_dims(reduced, axis)
+
+
+def _count(x: Array, axis: Axis) -> int:
+    """How many numbers of x went into each number of the result."""
+    axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+    count = 1
+    for a in axes:
+        count *= x.shape[a]
+    return count
+
+
+def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Result:
+    """The sum over the given axes."""
+    return _sum(x, axis=axis, keepdims=keepdims), (lambda g: np.full(x.shape, _restore_axes(g, axis, keepdims)),)
+
+
+def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Result:
+    """The mean over the given axes."""
+    n = _count(x, axis)
+    return _sum(x, axis=axis, keepdims=keepdims) / n, (
+        lambda g: np.full(x.shape, _restore_axes(g / n, axis, keepdims)),
+    )
+
+
+def var(x: Array, *, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Result:
+    """The variance over the given axes: squared distances from the mean, summed, divided by n − ddof."""
+    n = _count(x, axis) - ddof
+    centred = x - np.mean(x, axis=axis, keepdims=True)
+    return _sum(centred * centred, axis=axis, keepdims=keepdims) / n, (
+        lambda g: _restore_axes(g, axis, keepdims) * (2 / n * centred),
+    )
+
+
+def _share(g: Array, x: Array, value: Array, axis: Axis, keepdims: bool) -> Array:
+    """Share g equally among the entries of x that equal the extreme value (or are NaN, as it is then)."""
+    winners = (x == _restore_axes(value, axis, keepdims)) | (x != x)
+    count = _sum(winners, axis=axis, keepdims=True, dtype=g.dtype)
+    return winners * (_restore_axes(g, axis, keepdims) / count)
+
+
+def max(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Result:
+    """The largest number over the given axes; ties share the gradient equally."""
+    value = np.max(x, axis=axis, keepdims=keepdims)
+    return value, (lambda g: _share(g, x, value, axis, keepdims),)
+
+
+def min(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Result:
+    """The smallest number over the given axes; ties share the gradient equally."""
+    value = np.min(x, axis=axis, keepdims=keepdims)
+    return value, (lambda g: _share(g, x, value, axis, keepdims),)
+
+
+def softmax(x: Array, *, axis: int = -1) -> Result:
+    """eˣ / Σ eˣ along the axis, shifted by the largest x so that nothing overflows."""
+    powers = np.exp(x - np.max(x, axis=axis, keepdims=True))
+    value = powers / _sum(powers, axis=axis, keepdims=True)
+    return value, (lambda g: value * (g - _sum(g * value, axis=axis, keepdims=True)),)
+
+
+def log_softmax(x: Array, *, axis: int = -1) -> Result:
+    """x − log Σ eˣ along the axis, shifted by the largest x so that nothing overflows."""
+    shifted = x - np.max(x, axis=axis, keepdims=True)
+    value = shifted - np.log(_sum(np.exp(shifted), axis=axis, keepdims=True))
+    return value, (lambda g: g - np.exp(value) * _sum(g, axis=axis, keepdims=True),)
+
+
+# --- products of matrices --------------------------------------------------------------------------------------------
+
+
+def matmul(x: Array, y: Array) -> Result:
+    """x @ y: the last axis of x meets the second last of y (or its only one); leading axes broadcast."""
+    value = x @ y
+    rows = x if x.ndim > 1 else x[None, :]  # (…, m, n)
+    columns = y if y.ndim > 1 else y[:, None]  # (…, n, k)
+
+    def as_matrix(g: Array) -> Array:  # (…, m, k), with the axis that a vector left out
+        g = g if x.ndim > 1 else np.expand_dims(g, -1 if y.ndim == 1 else -2)
+        return g if y.ndim > 1 else np.expand_dims(g, -1)
+
+    def vjp_x(g: Array) -> Array:
+        product = as_matrix(g) @ columns.swapaxes(-1, -2)  # (…, m, k) @ (…, k, n)
+        return product if x.ndim > 1 else product[..., 0, :]
+
+    def vjp_y(g: Array) -> Array:
+        product = rows.swapaxes(-1, -2) @ as_matrix(g)  # (…, n, m) @ (…, m, k)
+        return product if y.ndim > 1 else product[..., 0]
+
+    return value, (vjp_x, vjp_y)
+
+
+def dot(x: Array, y: Array) -> Result:
+    """NumPy's dot: every last-axis vector of x with every second-last-axis vector of y."""
+    meets = y.ndim - 2 if y.ndim > 1 else 0  # the axis of y that meets the last axis of x
+    outer_x, outer_y = list(range(x.ndim - 1)), list(range(y.ndim - 1))
+    return np.dot(x, y), (
+        lambda g: np.tensordot(g, np.moveaxis(y, meets, -1), (list(range(x.ndim - 1, g.ndim)), outer_y)),
+        lambda g: np.moveaxis(np.tensordot(x, g, (outer_x, outer_x)), 0, meets),
+    )
+
+
+# --- the same numbers in another arrangement -------------------------------------------------------------------------
+
+
+def reshape(x: Array, *, shape: tuple[int, ...]) -> Result:
+    """The same numbers, in order, in another shape."""
+    return np.reshape(x, shape), (lambda g: np.reshape(g, x.shape),)
+
+
+def permute(x: Array, *, dims: Sequence[int]) -> Result:
+    """The axes in another order: axis i of the result is axis dims[i] of x."""
+    return np.transpose(x, dims), (lambda g: np.transpose(g, np.argsort(np.asarray(dims) % x.ndim)),)
+
+
+def transpose(x: Array, *, a: int, b: int) -> Result:
+    """Axes a and b swapped."""
+    return np.swapaxes(x, a, b), (lambda g: np.swapaxes(g, a, b),)
+
+
+def expand(x: Array, *, shape: tuple[int, ...]) -> Result:
+    """x broadcast to a larger shape, without a copy."""
+    return np.broadcast_to(x, shape), (lambda g: g,)
+
+
+def index(x: Array, *, where: Any) -> Result:
+    """x[where]; an entry taken several times collects the gradients of all."""
+
+    def vjp(g: Array) -> Array:
+        gradient = np.zeros(x.shape, g.dtype)
+        np.add.at(gradient, where, g)
+        return gradient
+
+    def vjp_of_view(g: Array) -> Array:
+        gradient = np.zeros(x.shape, g.dtype)
+        gradient[where] = g
+        return gradient
+
+    parts = where if isinstance(where, tuple) else (where,)
+    repeats = any(isinstance(part, (np.ndarray, list)) for part in parts)
+    return x[where], (vjp if repeats else vjp_of_view,)
+
+
+def tril(x: Array, *, diagonal: int = 0) -> Result:
+    """The lower triangle of the last two axes; above the given diagonal, zeros."""
+    return np.tril(x, diagonal), (lambda g: np.tril(g, diagonal),)
+
+
+def concatenate(*arrays: Array, axis: int = 0) -> Result:
+    """The arrays one after another along an axis they have."""
+    ends = np.cumsum([x.shape[axis] for x in arrays])
+
+    def take(i: int) -> Vjp:
+        return lambda g: np.split(g, ends[:-1], axis)[i]
+
+    return np.concatenate(arrays, axis), tuple(take(i) for i in range(len(arrays)))
+
+
+def stack(*arrays: Array, axis: int = 0) -> Result:
+    """The arrays one after another along a new axis."""
+
+    def take(i: int) -> Vjp:
+        return lambda g: np.take(g, i, axis)
+
+    return np.stack(arrays, axis), tuple(take(i) for i in range(len(arrays)))

@@ -1,0 +1,524 @@
+"""Tensor: an array that remembers how it was made, and backward, which walks that memory.
+
+A tensor can only be made from tensors that exist, so *birth order is a topological order*: backward visits the
+tensors from the youngest to the oldest, and when it comes to one, everything made from it has been visited. No
+recursion and no sort are needed, however deep the graph.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from heapq import heappop, heappush
+from typing import Any
+
+import numpy as np
+
+from tinygpt import ops
+
+Shape = int | tuple[int, ...]
+
+_births = itertools.count()
+_recording: ContextVar[bool] = ContextVar("_recording", default=True)
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Inside `with no_grad():` operations compute values only, and remember nothing."""
+    before = _recording.set(False)
+    try:
+        yield
+    finally:
+        _recording.reset(before)
+
+
+class Tensor:
+    """An array with a gradient.
+
+    `data` may be an array, a number or nested lists of numbers; an ndarray of the right dtype is shared, not copied.
+    `dtype` follows NumPy's rules (Python floats give float64). With `requires_grad`, `backward` fills `grad`.
+
+    Raises: TypeError where a tensor that requires gradients is not floating, or where data holds tensors.
+    """
+
+    __slots__ = ("__weakref__", "_birth", "_requires_grad", "_retains_grad", "_sources", "data", "grad")
+
+    data: Any  # an ndarray, or a NumPy scalar for zero dimensions
+    grad: Any  # of data's shape and dtype, or None; may share memory with others: rebind it, never write into it
+    _sources: Sequence[tuple[Tensor, ops.Vjp]] | None  # what it was made from; () for a leaf; None once freed
+
+    def __init__(self, data: Any, dtype: Any = None, requires_grad: bool = False) -> None:
+        if isinstance(data, Tensor):
+            data = data.data
+        elif isinstance(data, (list, tuple)) and any(isinstance(item, Tensor) for item in data):
+            raise TypeError("data must hold numbers, got tensors, whose gradients would be lost: use Tensor.stack")
+        array = np.asarray(data, dtype)
+        self.data = array if array.ndim else array[()]
+        if self.data.dtype.kind not in "fiub":
+            raise TypeError(f"data must hold real numbers, got dtype {self.data.dtype}: pass floats, ints or bools")
+        self.grad = None
+        self._birth = next(_births)
+        self._sources = ()
+        self._retains_grad = False
+        self._requires_grad = False
+        if requires_grad:
+            self.requires_grad = True
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether `backward` computes a gradient for this tensor; may be set on leaves."""
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if value and self.data.dtype.kind != "f":
+            raise TypeError(f"only floating tensors have gradients, got dtype {self.data.dtype}: pass dtype=float")
+        if self._sources != ():
+            raise ValueError("requires_grad is set on leaves, but this tensor is a result: take .detach() first")
+        self._requires_grad = bool(value)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The length of each axis."""
+        return self.data.shape  # type: ignore[no-any-return]
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self.data.ndim  # type: ignore[no-any-return]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the numbers."""
+        return self.data.dtype  # type: ignore[no-any-return]
+
+    @property
+    def size(self) -> int:
+        """How many numbers there are."""
+        return self.data.size  # type: ignore[no-any-return]
+
+    def item(self) -> Any:
+        """The one number in here, as a Python number."""
+        return self.data.item()
+
+    def numpy(self) -> Any:
+        """The values as an ndarray, which shares this tensor's memory."""
+        return np.asarray(self.data)
+
+    def detach(self) -> Tensor:
+        """The same values (and memory) as a leaf without a past."""
+        return Tensor(self.data)
+
+    def retain_grad(self) -> None:
+        """Ask `backward` to fill `grad` here too, though this tensor is a result and not a leaf."""
+        self._retains_grad = True
+
+    def zero_grad(self) -> None:
+        """Forget the gradient."""
+        self.grad = None
+
+    def backward(self, gradient: Any = None, retain_graph: bool = False) -> None:
+        """Add the gradient of this tensor by each leaf below it into that leaf's `grad`, and free the graph.
+
+        `gradient` is the loss's gradient by this tensor (same shape); a scalar may leave it out: it is 1 then.
+        All leaves receive their gradients at the end, or, if anything fails on the way, none does.
+
+        Raises: ValueError where a gradient is needed or has another shape; RuntimeError where there is no graph.
+        """
+        if not self._requires_grad:
+            raise RuntimeError(
+                "backward() needs a tensor made from one with requires_grad=True, but none was involved here: "
+                "set it on the parameters, and compute outside no_grad()"
+            )
+        g = _first_gradient(self, gradient)
+        flowing = {self._birth: (self, g)}  # every tensor with a gradient on its way, by its birth
+        heap = [-self._birth] if self._sources != () else []  # the results among them, youngest first
+        while heap:
+            tensor, g = flowing.pop(-heappop(heap))
+            sources = tensor._sources
+            if sources is None:
+                raise RuntimeError(
+                    "backward() already went through this graph and freed it: "
+                    "add the losses and call it once, or pass retain_graph=True the first time"
+                )
+            if tensor._retains_grad:
+                tensor.grad = g if tensor.grad is None else tensor.grad + g
+            if not retain_graph:
+                tensor._sources = None
+            for source, vjp in sources:
+                birth, flow = source._birth, vjp(g)
+                if flow.shape != source.data.shape or flow.dtype != source.data.dtype:
+                    flow = _match(flow, source.data)
+                if birth in flowing:
+                    flowing[birth] = source, flowing[birth][1] + flow
+                else:
+                    flowing[birth] = source, flow
+                    if source._sources != ():
+                        heappush(heap, -birth)
+        for leaf, g in flowing.values():
+            leaf.grad = g if leaf.grad is None else leaf.grad + g
+
+    # --- operations: each is a rule of ops.py, recorded ---------------------------------------------------------------
+
+    def __add__(self, other: Any) -> Tensor:
+        return apply(ops.add, self, other)
+
+    def __radd__(self, other: Any) -> Tensor:
+        return apply(ops.add, other, self)
+
+    def __sub__(self, other: Any) -> Tensor:
+        return apply(ops.subtract, self, other)
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return apply(ops.subtract, other, self)
+
+    def __mul__(self, other: Any) -> Tensor:
+        return apply(ops.multiply, self, other)
+
+    def __rmul__(self, other: Any) -> Tensor:
+        return apply(ops.multiply, other, self)
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return apply(ops.divide, self, other)
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return apply(ops.divide, other, self)
+
+    def __pow__(self, other: Any) -> Tensor:
+        return apply(ops.power, self, other)
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return apply(ops.power, other, self)
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return apply(ops.matmul, self, _array(other))
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return apply(ops.matmul, _array(other), self)
+
+    def __neg__(self) -> Tensor:
+        return apply(ops.negative, self)
+
+    def __abs__(self) -> Tensor:
+        return apply(ops.absolute, self)
+
+    def __lt__(self, other: Any) -> Tensor:
+        return Tensor(self.data < _data(other))
+
+    def __le__(self, other: Any) -> Tensor:
+        return Tensor(self.data <= _data(other))
+
+    def __gt__(self, other: Any) -> Tensor:
+        return Tensor(self.data > _data(other))
+
+    def __ge__(self, other: Any) -> Tensor:
+        return Tensor(self.data >= _data(other))
+
+    def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]
+        return Tensor(self.data == _data(other))
+
+    def __ne__(self, other: Any) -> Tensor:  # type: ignore[override]
+        return Tensor(self.data != _data(other))
+
+    __hash__ = object.__hash__  # a tensor is itself, whatever numbers it equals
+
+    def exp(self) -> Tensor:
+        """eˣ."""
+        return apply(ops.exp, self)
+
+    def log(self) -> Tensor:
+        """The natural logarithm."""
+        return apply(ops.log, self)
+
+    def sqrt(self) -> Tensor:
+        """√x."""
+        return apply(ops.sqrt, self)
+
+    def sin(self) -> Tensor:
+        """sin x, x in radians."""
+        return apply(ops.sin, self)
+
+    def cos(self) -> Tensor:
+        """cos x, x in radians."""
+        return apply(ops.cos, self)
+
+    def abs(self) -> Tensor:
+        """|x|, with slope 0 at 0."""
+        return apply(ops.absolute, self)
+
+    def tanh(self) -> Tensor:
+        """The hyperbolic tangent."""
+        return apply(ops.tanh, self)
+
+    def sigmoid(self) -> Tensor:
+        """1 / (1 + e⁻ˣ)."""
+        return apply(ops.sigmoid, self)
+
+    def relu(self) -> Tensor:
+        """max(x, 0), with slope 0 at 0."""
+        return apply(ops.relu, self)
+
+    def gelu(self) -> Tensor:
+        """½ x (1 + tanh(√(2/π) (x + 0.044715 x³))), GPT-2's smooth relu."""
+        return apply(ops.gelu, self)
+
+    def maximum(self, other: Any) -> Tensor:
+        """The larger of the two, elementwise; ties share the gradient equally."""
+        return apply(ops.maximum, self, other)
+
+    def minimum(self, other: Any) -> Tensor:
+        """The smaller of the two, elementwise; ties share the gradient equally."""
+        return apply(ops.minimum, self, other)
+
+    def sum(self, axis: ops.Axis = None, keepdims: bool = False) -> Tensor:
+        """The sum over an axis, several or all."""
+        return apply(ops.sum, self, axis=axis, keepdims=keepdims)
+
+    def mean(self, axis: ops.Axis = None, keepdims: bool = False) -> Tensor:
+        """The mean over an axis, several or all."""
+        return apply(ops.mean, self, axis=axis, keepdims=keepdims)
+
+    def max(self, axis: ops.Axis = None, keepdims: bool = False) -> Tensor:
+        """The largest over an axis, several or all; ties share the gradient equally."""
+        return apply(ops.max, self, axis=axis, keepdims=keepdims)
+
+    def min(self, axis: ops.Axis = None, keepdims: bool = False) -> Tensor:
+        """The smallest over an axis, several or all; ties share the gradient equally."""
+        return apply(ops.min, self, axis=axis, keepdims=keepdims)
+
+    def var(self, axis: ops.Axis = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
+        """The variance over an axis, several or all: squared distances from the mean over n − ddof."""
+        return apply(ops.var, self, axis=axis, keepdims=keepdims, ddof=ddof)
+
+    def softmax(self, axis: int = -1) -> Tensor:
+        """eˣ / Σ eˣ along the axis."""
+        return apply(ops.softmax, self, axis=axis)
+
+    def log_softmax(self, axis: int = -1) -> Tensor:
+        """x − log Σ eˣ along the axis."""
+        return apply(ops.log_softmax, self, axis=axis)
+
+    def dot(self, other: Any) -> Tensor:
+        """NumPy's dot: the inner product of vectors, the product of matrices."""
+        other = other if isinstance(other, Tensor) else _array(other)
+        return apply(ops.dot if self.ndim and other.ndim else ops.multiply, self, other)
+
+    def reshape(self, *shape: Any) -> Tensor:
+        """The same numbers, in order, in another shape; one length may be −1."""
+        return apply(ops.reshape, self, shape=_flat(shape))
+
+    def permute(self, *dims: Any) -> Tensor:
+        """The axes in another order: axis i of the result is axis dims[i] of this."""
+        return apply(ops.permute, self, dims=_flat(dims))
+
+    def transpose(self, a: int, b: int) -> Tensor:
+        """Axes a and b swapped."""
+        return apply(ops.transpose, self, a=a, b=b)
+
+    def expand(self, *shape: Any) -> Tensor:
+        """Broadcast to a larger shape; −1 keeps an axis as it is."""
+        lengths = _flat(shape)
+        own = (1,) * (len(lengths) - self.ndim) + self.shape
+        return apply(ops.expand, self, shape=tuple(o if n == -1 else n for n, o in zip(lengths, own, strict=False)))
+
+    def tril(self, diagonal: int = 0) -> Tensor:
+        """The lower triangle of the last two axes; zeros above the given diagonal."""
+        return apply(ops.tril, self, diagonal=diagonal)
+
+    def __getitem__(self, where: Any) -> Tensor:
+        where = tuple(map(_data, where)) if isinstance(where, tuple) else _data(where)
+        return apply(ops.index, self, where=where)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self.ndim == 0:
+            raise TypeError("only a tensor with axes can be iterated over, but this one is a single number")
+        return (self[i] for i in range(len(self)))
+
+    @staticmethod
+    def where(condition: Any, a: Any, b: Any) -> Tensor:
+        """a where the condition holds, b elsewhere."""
+        return apply(ops.where, a, b, condition=_data(condition))
+
+    @staticmethod
+    def concatenate(tensors: Sequence[Any], axis: int = 0) -> Tensor:
+        """The tensors one after another along an axis they have."""
+        return apply(ops.concatenate, *_tensors(tensors), axis=axis)
+
+    @staticmethod
+    def stack(tensors: Sequence[Any], axis: int = 0) -> Tensor:
+        """The tensors one after another along a new axis."""
+        return apply(ops.stack, *_tensors(tensors), axis=axis)
+
+    # --- new tensors --------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def zeros(shape: Shape, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+        """Zeros of the given shape."""
+        return Tensor(np.zeros(shape, dtype), requires_grad=requires_grad)
+
+    @staticmethod
+    def ones(shape: Shape, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+        """Ones of the given shape."""
+        return Tensor(np.ones(shape, dtype), requires_grad=requires_grad)
+
+    @staticmethod
+    def uniform(
+        shape: Shape,
+        low: float = 0.0,
+        high: float = 1.0,
+        rng: np.random.Generator | None = None,
+        dtype: Any = None,
+        requires_grad: bool = False,
+    ) -> Tensor:
+        """Random numbers, all equally likely from low to high; drawn from rng, or from a fresh generator."""
+        return Tensor((rng or np.random.default_rng()).uniform(low, high, shape), dtype, requires_grad)
+
+    @staticmethod
+    def normal(
+        shape: Shape,
+        mean: float = 0.0,
+        std: float = 1.0,
+        rng: np.random.Generator | None = None,
+        dtype: Any = None,
+        requires_grad: bool = False,
+    ) -> Tensor:
+        """Random numbers from the bell curve of that mean and standard deviation; drawn from rng, or a fresh one."""
+        return Tensor((rng or np.random.default_rng()).normal(mean, std, shape), dtype, requires_grad)
+
+    # --- NumPy and Python --------------------------------------------------------------------------------------------
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        return np.array(self.data, dtype) if copy else np.asarray(self.data, dtype)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Tensor:
+        """np.exp(tensor) or array * tensor: what NumPy calls for its own functions becomes the rule of that name."""
+        if method == "__call__" and not options:
+            if ufunc in _COMPARISONS:
+                return Tensor(ufunc(*map(_data, inputs)))
+            rule = getattr(ops, ufunc.__name__, None)
+            if rule is not None:
+                return apply(rule, *inputs)
+        raise TypeError(f"np.{ufunc.__name__} has no rule for tensors: use a Tensor operation, or .numpy() for values")
+
+    def __bool__(self) -> bool:
+        return bool(self.data)
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __repr__(self) -> str:
+        values = np.array2string(np.asarray(self.data), separator=", ", prefix="Tensor(")
+        dtype = "" if self.dtype in (np.float64, np.int64, np.bool_) else f", dtype={self.dtype}"
+        return f"Tensor({values}{dtype}{', requires_grad=True' if self._requires_grad else ''})"
+
+
+_COMPARISONS = {np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal}
+
+
+def apply(rule: Callable[..., ops.Result], *operands: Any, **options: Any) -> Tensor:
+    """Run a rule on tensors, arrays and numbers, and remember it where one of them requires gradients.
+
+    This is how every operation of Tensor is made, and how to use a rule of your own.
+    """
+    try:
+        value, vjps = rule(*[x.data if isinstance(x, Tensor) else x for x in operands], **options)
+    except ValueError as error:
+        shapes = " and ".join(str(np.shape(_data(x))) for x in operands)
+        raise ValueError(f"{rule.__name__} cannot take shape {shapes} ({error}): reshape an operand") from error
+    result = Tensor.__new__(Tensor)
+    result.data = value
+    result.grad = None
+    result._birth = next(_births)
+    result._retains_grad = False
+    if _recording.get():
+        sources = [(x, vjp) for x, vjp in zip(operands, vjps) if isinstance(x, Tensor) and x._requires_grad]  # noqa: B905
+        result._sources = sources or ()
+        result._requires_grad = bool(sources)
+    else:
+        result._sources = ()
+        result._requires_grad = False
+    return result
+
+
+def check_gradients(function: Callable[..., Tensor], *tensors: Tensor, step: float = 1e-6) -> bool:
+    """Compare a function's gradients with central differences, entry by entry, in float64.
+
+        ∂f/∂x ≈ (f(x + step) − f(x − step)) / (2 step)
+
+    A result that is not a scalar is first projected on fixed random weights. Entries agree where they differ by at most
+    1e-5 of the larger gradient's size (central differences lose about half of float64's sixteen digits), or by 1e-7.
+
+    Raises: AssertionError that names the entries that differ; else returns True.
+    """
+    leaves = [Tensor(np.array(t.data, np.float64), requires_grad=True) for t in tensors]
+    weights = np.random.default_rng(0).normal(size=function(*leaves).shape)
+    (function(*leaves) * weights).sum().backward()
+    for position, leaf in enumerate(leaves):
+        exact = np.zeros(leaf.shape) if leaf.grad is None else leaf.grad
+        measured = np.zeros(leaf.shape)
+        values = leaf.data
+        for entry in np.ndindex(leaf.shape):
+            ends = []
+            for sign in (+1, -1):
+                leaf.data = values.copy()
+                leaf.data[entry] += sign * step
+                ends.append(np.sum(function(*leaves).data * weights))
+            measured[entry] = (ends[0] - ends[1]) / (2 * step)
+        leaf.data = values
+        tolerance = 1e-7 + 1e-5 * np.max(np.abs(measured), initial=0)
+        for entry in zip(*np.where(~(np.abs(exact - measured) <= tolerance)), strict=True):
+            where = f"[{', '.join(map(str, entry))}]" if entry else ""
+            raise AssertionError(
+                f"the gradient by argument {position}{where} must be {measured[entry]:.6g} (central difference), "
+                f"got {exact[entry]:.6g}: check that operation's derivative"
+            )
+    return True
+
+
+def _first_gradient(tensor: Tensor, gradient: Any) -> Any:
+    if gradient is None:
+        if tensor.ndim > 0:
+            raise ValueError(
+                f"backward() starts from a scalar, but this tensor has shape {tensor.shape}: "
+                "take .sum() or .mean() first"
+            )
+        return tensor.dtype.type(1)
+    g = np.asarray(_data(gradient), tensor.dtype)
+    if g.shape != tensor.shape:
+        raise ValueError(f"gradient must have this tensor's shape {tensor.shape}, got {g.shape}: reshape it")
+    return g
+
+
+def _match(g: Any, data: Any) -> Any:
+    """Undo broadcasting: sum the gradient over the axes along which data was repeated; and give it data's dtype."""
+    extra = g.ndim - data.ndim
+    stretched = [a + extra for a, n in enumerate(data.shape) if n == 1 and g.shape[a + extra] != 1]
+    axes = (*range(extra), *stretched)
+    if axes:
+        g = np.add.reduce(g, axis=axes, keepdims=True)
+    return g.reshape(data.shape).astype(data.dtype, copy=False)
+
+
+def _data(x: Any) -> Any:
+    return x.data if isinstance(x, Tensor) else x
+
+
+def _array(x: Any) -> Any:
+    return x if isinstance(x, Tensor) else np.asarray(x)
+
+
+def _tensors(items: Sequence[Any]) -> list[Tensor]:
+    return [item if isinstance(item, Tensor) else Tensor(item) for item in items]
+
+
+def _flat(lengths: tuple[Any, ...]) -> tuple[int, ...]:
+    """Lengths given one by one, or as one sequence."""
+    return tuple(lengths[0]) if len(lengths) == 1 and isinstance(lengths[0], Sequence) else lengths

@@ -227,7 +227,7 @@ class SGD(Optimizer):
         """One step of (momentum) gradient descent."""
         w, mu, tau = parameter.data, self.momentum, self.dampening
         g = parameter.grad + self.weight_decay * w
-        if np.count_nonzero(mu):
+        if isinstance(mu, np.ndarray) or mu > 0:
             v = mu * state["v"] + (1 - tau * (mu != 0)) * g if "v" in state else g
             state["v"] = v
             g = g + mu * v if self.nesterov else v

@@ -1,0 +1,145 @@
+"""Descent: optimizers walking on a surface. It computes paths and draws nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from tinygpt.lab.surfaces import Loss, Point, Surface, as_surface
+from tinygpt.module import Module
+from tinygpt.optimizers import SGD, Optimizer
+from tinygpt.tensor import Tensor
+
+MakeOptimizer = Callable[[Module], Optimizer]  # an Optimizer subclass, or a partial of one
+
+REACH = 3.0  # a path further from the middle than this many times the surface's bounds has diverged
+
+
+class Walker(Module):
+    """A model of two numbers: where it stands. Its one parameter is `position`, of shape (2,)."""
+
+    def __init__(self, start: Point) -> None:
+        self.position = Tensor(start, float, requires_grad=True)
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Where an optimizer went.
+
+    `points` (steps + 1, 2) and `losses` (steps + 1,) begin at the start; from `diverged_at` on, the first step that is
+    not finite or out of reach, they are NaN. `optimizer` is the one that walked, as the walk left it.
+    """
+
+    points: Any
+    losses: Any
+    diverged_at: int | None
+    optimizer: Optimizer
+
+
+@dataclass(frozen=True)
+class Instability:
+    """The first step at which λ times the steepest curvature was beyond what the update can bear."""
+
+    step: int
+    product: float  # λ · h
+    limit: float
+
+
+def descend(
+    surface: Surface | str | Loss,
+    optimizers: Mapping[str, MakeOptimizer],
+    start: Point | None = None,
+    steps: int = 200,
+) -> dict[str, Trajectory]:
+    """Let each optimizer walk down the surface from the start (the surface's own, if none is given).
+
+    `optimizers` maps a label to a function that makes an optimizer for a module. Every one of them updates a module of
+    its own; only the slopes at their positions are computed together, in one pass of the tape per step.
+
+    Raises: ValueError for a start that is not two finite numbers, or for negative steps.
+    """
+    surface = as_surface(surface)
+    begin = np.array(surface.start if start is None else start, float)
+    if begin.shape != (2,) or not np.isfinite(begin).all():
+        raise ValueError(f"start must be two finite numbers, got {start!r}")
+    if steps < 0:
+        raise ValueError(f"steps must be >= 0, got {steps}")
+    walkers = [Walker((begin[0], begin[1])) for _ in optimizers]
+    racers = [make(walker) for make, walker in zip(optimizers.values(), walkers, strict=True)]
+    running = [(i, racer, walker.position) for i, (racer, walker) in enumerate(zip(racers, walkers, strict=True))]
+    here = np.tile(begin, (len(racers), 1))  # (racers, 2)
+    middle = np.mean(surface.bounds, axis=1)
+    reach = REACH * (np.array(surface.bounds)[:, 1] - middle)
+    points = np.full((len(racers), steps + 1, 2), np.nan)
+    losses = np.full((len(racers), steps + 1), np.nan)
+    with np.errstate(all="ignore"):  # a path that overflows is cut
+        for step in range(steps + 1):
+            if not (abs(here - middle) <= reach).all():
+                running = [racer for racer in running if (abs(here[racer[0]] - middle) <= reach).all()]
+                here[[i for i in range(len(racers)) if i not in {racer[0] for racer in running}]] = middle
+            if not running:
+                break
+            loss, slopes = surface.slopes(here[:, 0], here[:, 1])
+            alive = [i for i, _, _ in running]
+            points[alive, step], losses[alive, step] = here[alive], np.broadcast_to(loss, len(racers))[alive]
+            if step < steps:
+                for i, racer, position in running:
+                    position.grad = slopes[i]
+                    racer.update()
+                    here[i] = position.data
+    return {
+        label: _cut(points[i], losses[i], racer)
+        for i, (label, racer) in enumerate(zip(optimizers, racers, strict=True))
+    }
+
+
+def _cut(points: Any, losses: Any, optimizer: Optimizer) -> Trajectory:
+    """The path up to its first loss that is not finite."""
+    lost = ~np.isfinite(losses)
+    if not lost.any():
+        return Trajectory(points, losses, None, optimizer)
+    end = int(np.argmax(lost))
+    points[end:], losses[end:] = np.nan, np.nan
+    return Trajectory(points, losses, end, optimizer)
+
+
+def instability(surface: Surface, trajectory: Trajectory) -> Instability | None:
+    """Where the path of a gradient descent first became unstable; None where it never did, or for other classes.
+
+    A step of SGD bears a curvature h while λh is below 2, with heavy-ball momentum μ below 2 (1 + μ) / (1 − τ), with
+    Nesterov's below 2 (1 + μ) / (1 + 2μ).
+
+    Source: Polyak 1964, section 2; for the limits, the eigenvalues of the update on ½hw².
+    """
+    sgd = trajectory.optimizer
+    if not isinstance(sgd, SGD):
+        return None
+    mu = sgd.momentum
+    limit = 2 * (1 + mu) / (1 + 2 * mu if sgd.nesterov else 1 - sgd.dampening * (mu != 0))
+    visited = trajectory.points[: trajectory.diverged_at]
+    products = sgd.learning_rate * (surface.curvatures(visited[:, 0], visited[:, 1])[:, 1] + sgd.weight_decay)
+    beyond = np.flatnonzero(products > limit)
+    return Instability(int(beyond[0]), float(products[beyond[0]]), float(limit)) if beyond.size else None
+
+
+def tuned_learning_rate(surface: Surface | str | Loss, make: Callable[..., Optimizer], steps: int = 200) -> float:
+    """The learning rate, of four in each decade from 1e-5 to 10, that serves this optimizer best from the start.
+
+    Best is the lowest mean of log₁₀(loss − lowest + 1e-12) over the steps, so that being quick counts as well as
+    arriving. The optimizer takes the rate as `learning_rate`; its other hyperparameters are as they are.
+    """
+    surface = as_surface(surface)
+    racers = {str(rate): partial(make, learning_rate=rate) for rate in _RATES}
+    lowest = surface.lowest
+    scores = [
+        np.inf if t.diverged_at is not None else np.mean(np.log10(np.maximum(t.losses - lowest, 0) + 1e-12))
+        for t in descend(surface, racers, steps=steps).values()
+    ]
+    return _RATES[int(np.argmin(scores))]
+
+
+_RATES: list[float] = [10.0 ** (quarter / 4) for quarter in range(-20, 5)]

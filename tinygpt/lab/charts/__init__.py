@@ -1,0 +1,1 @@
+"""Drawing: what the computations found, as pictures and in words. Nothing here runs an optimizer."""

@@ -1,0 +1,1 @@
+"""Widgets: knobs and pictures that a reader moves. They hold no formula."""

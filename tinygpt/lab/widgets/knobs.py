@@ -1,0 +1,126 @@
+"""Knobs: a control for every hyperparameter, found in the signature of an optimizer."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import ipywidgets
+
+from tinygpt.optimizers import Optimizer
+
+
+@dataclass(frozen=True)
+class Knob:
+    """How a hyperparameter is set: its symbol, its name in words, its range (powers of ten if `log`), its default."""
+
+    symbol: str
+    words: str
+    low: float
+    high: float
+    default: float
+    step: float
+    log: bool = False
+
+
+KNOBS = {
+    "learning_rate": Knob("λ", "learning rate λ", -6, 2, 1e-3, 0.025, log=True),
+    "momentum": Knob("μ", "momentum μ", 0, 0.99, 0.9, 0.01),
+    "beta1": Knob("β₁", "beta one, forgetting of the gradient's mean", 0, 0.99, 0.9, 0.01),
+    "beta2": Knob("β₂", "beta two, forgetting of the gradient's size", 0, 0.999, 0.999, 0.001),
+    "alpha": Knob("α", "alpha, forgetting of the gradient's size", 0, 0.999, 0.99, 0.001),
+    "weight_decay": Knob("decay", "weight decay", 0, 1, 0.0, 0.01),
+    "dampening": Knob("τ", "dampening τ", 0, 1, 0.0, 0.01),
+    "eps": Knob("ε", "epsilon", -12, 0, 1e-8, 0.5, log=True),
+}
+
+SHARED = ("learning_rate", "momentum", "beta1", "beta2")  # one slider each, for all optimizers that have it
+
+
+def hyperparameters(make: Callable[..., Optimizer]) -> dict[str, Any]:
+    """The hyperparameters that an optimizer leaves free, by name, with the value each knob starts from.
+
+    A pair like `betas` gives `beta1` and `beta2`. Bound keywords of a partial are fixed and not among them.
+
+    Raises: ValueError for a parameter that has neither a default nor a place in KNOBS.
+    """
+    bound = make.keywords if isinstance(make, partial) else {}
+    made = make.func if isinstance(make, partial) else make
+    free: dict[str, Any] = {}
+    for name, parameter in list(inspect.signature(made).parameters.items())[1:]:  # the first is the module
+        default = parameter.default
+        if name in bound or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        if _is_pair(default):
+            for i, value in enumerate(default, 1):
+                free[f"{name.removesuffix('s')}{i}"] = value
+        elif name in KNOBS:
+            knob = KNOBS[name]
+            known = default is not parameter.empty and not (default == 0 and knob.default > 0)
+            free[name] = default if known else knob.default
+        elif isinstance(default, (bool, int, float)):
+            free[name] = default
+        elif default is parameter.empty:
+            raise ValueError(
+                f"{getattr(made, '__name__', made)} needs a value for {name}: give it a default, "
+                f"or bind one with functools.partial(…, {name}=…)"
+            )
+    return free
+
+
+def keywords(make: Callable[..., Optimizer], values: dict[str, Any]) -> dict[str, Any]:
+    """Values by knob as keywords of the optimizer: `beta1` and `beta2` go back into `betas`."""
+    made = make.func if isinstance(make, partial) else make
+    arguments = dict(values)
+    for name, parameter in inspect.signature(made).parameters.items():
+        parts = [f"{name.removesuffix('s')}{i}" for i in (1, 2)]
+        if _is_pair(parameter.default) and all(part in arguments for part in parts):
+            arguments[name] = tuple(arguments.pop(part) for part in parts)
+    return arguments
+
+
+def control(name: str, value: Any, label: str | None = None) -> Any:
+    """The widget that sets a hyperparameter, from KNOBS, or for others from the value it starts with."""
+    knob = KNOBS.get(name)
+    shared: dict[str, Any] = {
+        "description": label or (knob.symbol if knob else name.replace("_", " ")),
+        "tooltip": knob.words if knob else name.replace("_", " "),
+        "style": {"description_width": "64px"},
+        "layout": {"width": "270px"},
+    }
+    if isinstance(value, bool):
+        return ipywidgets.Checkbox(value, **shared, indent=True)
+    if isinstance(value, int) and knob is None:
+        return ipywidgets.IntSlider(value, min=min(0, 10 * value), max=max(10, 10 * value), **shared)
+    if knob is None:
+        knob = _range(float(value))
+    if knob.log:
+        exponent = round(math.log10(max(value, 1e-300)) / knob.step) * knob.step  # where the browser would put it too
+        value = 10.0 ** min(max(exponent, knob.low), knob.high)
+        return ipywidgets.FloatLogSlider(
+            value, min=knob.low, max=knob.high, step=knob.step, readout_format=".2g", **shared
+        )
+    value = min(max(value, knob.low), knob.high)
+    digits = max(0, -math.floor(math.log10(knob.step)))
+    return ipywidgets.FloatSlider(
+        value, min=knob.low, max=knob.high, step=knob.step, readout_format=f".{digits}f", **shared
+    )
+
+
+def _range(default: float) -> Knob:
+    """A range for a hyperparameter nobody has heard of: [0, 1] holds most, and small ones go by powers of ten."""
+    if 0 < default < 0.05:
+        exponent = round(math.log10(default))
+        return Knob("", "", exponent - 3, exponent + 3, default, 0.05, log=True)
+    if 0 <= default <= 1:
+        return Knob("", "", 0, 1, default, 0.01)
+    low, high = sorted((0.0, 4 * default))
+    return Knob("", "", low, high, default, 10.0 ** (math.floor(math.log10(abs(default))) - 1))
+
+
+def _is_pair(default: Any) -> bool:
+    return isinstance(default, tuple) and len(default) == 2 and all(isinstance(item, (int, float)) for item in default)

@@ -2,7 +2,8 @@
 
 from tinygpt import nn
 from tinygpt.module import Module
-from tinygpt.optimizers import SGD, AdaGrad, Adam, AdamW, Optimizer, OptimizerState, RMSProp
+from tinygpt.optimizers import SGD, AdaGrad, Adam, AdamW, Optimizer, RMSProp
+from tinygpt.state import OptimizerState
 from tinygpt.tensor import Tensor, check_gradients, no_grad
 
 __version__ = "0.1.0"

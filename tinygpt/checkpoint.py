@@ -35,7 +35,7 @@ def save(file: File, content: Any) -> None:
     text = _canonical(_encode(content, ""))
     document = f'{{"format":"tinygpt","version":{VERSION},"checksum":"{_checksum(text)}","content":{text}}}\n'
     target = Path(os.path.realpath(file))  # a link keeps pointing where it points
-    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    draft = target.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         with open(draft, "x", encoding="ascii") as stream:
             stream.write(document)
@@ -55,7 +55,7 @@ def load(file: File) -> Any:
     name = Path(file).name
     raw = Path(file).read_bytes()
     try:
-        document = json.loads(raw.decode("ascii"), object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+        document = json.loads(raw.decode("ascii"), object_pairs_hook=_no_duplicates)
         if not isinstance(document, dict) or document.get("format") != "tinygpt":
             raise ValueError("it has no tinygpt format mark")
         if document.get("version") != VERSION:
@@ -63,12 +63,12 @@ def load(file: File) -> Any:
         if document.get("checksum") != _checksum(_canonical(document.get("content"))):
             raise ValueError("its checksum does not match its content")
         return _decode(document["content"])
-    except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
         raise ValueError(f"{name} must be a whole tinygpt checkpoint, but {error}: save it again") from error
 
 
 def _canonical(encoded: Any) -> str:
-    return json.dumps(encoded, allow_nan=False, sort_keys=True, separators=(",", ":"))
+    return json.dumps(encoded, allow_nan=False, separators=(",", ":"))
 
 
 def _checksum(text: str) -> str:
@@ -83,7 +83,7 @@ def _encode(value: Any, path: str) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else {"float": repr(value)}
     if isinstance(value, np.ndarray):
-        little = np.ascontiguousarray(value, value.dtype.newbyteorder("<")).reshape(value.shape)
+        little = np.ascontiguousarray(value, value.dtype.newbyteorder("<"))
         if _DTYPE.fullmatch(little.dtype.str):
             data = base64.b64encode(little.tobytes()).decode("ascii")
             return {"array": little.dtype.str, "shape": list(value.shape), "base64": data}
@@ -122,7 +122,3 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) < len(pairs):
         raise ValueError("it names the same key twice")
     return members
-
-
-def _no_constant(word: str) -> None:
-    raise ValueError(f"it holds {word}, which is no JSON")

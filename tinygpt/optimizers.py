@@ -9,45 +9,18 @@ m first moment, t step, b1 and b2 the betas.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 
 from tinygpt import checkpoint
 from tinygpt.module import Module, require_same_names
+from tinygpt.state import OptimizerState, read_state, read_state_list, write_state
 from tinygpt.tensor import Tensor
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 Rate = float | np.ndarray | Callable[[int], float]  # a learning rate, or a schedule of the updates done so far
-
-
-class OptimizerState(dict[str, Any]):
-    """What an optimizer remembers: a dict of dicts that come into being when they are first read.
-
-    `state["layers.0.weight"]["m"]` needs no set-up, and `.get` remembers the default that it returns.
-    """
-
-    def __missing__(self, key: str) -> OptimizerState:
-        self[key] = OptimizerState()
-        return self[key]  # type: ignore[no-any-return]
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """The value at key; where there is none, the default, which is stored."""
-        return self.setdefault(key, default)
-
-    def flatten(self) -> list[tuple[str, Any]]:
-        """Every value with its path: `[("layers.0.weight.m", array), …]`."""
-        return list(_leaves(self, ""))
-
-
-def _leaves(state: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for key, value in state.items():
-        if isinstance(value, OptimizerState):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def elementwise(method: Method) -> Method:
@@ -66,6 +39,8 @@ class Optimizer:
     called `learning_rate` may be a function of that count (a schedule); reading it gives the number of the moment.
     """
 
+    _learning_rate: Any = None
+
     def __init__(self, module: Module) -> None:
         if not isinstance(module, Module):
             raise TypeError(
@@ -79,6 +54,8 @@ class Optimizer:
     def learning_rate(self) -> Any:
         """The step size λ for the coming update, a number ≥ 0 (or an array that broadcasts against the parameters)."""
         rate = self._learning_rate
+        if rate is None:
+            raise AttributeError(f"{type(self).__name__} has no learning_rate: set self.learning_rate in its __init__")
         return _number("learning_rate", rate(self.updates)) if callable(rate) else rate
 
     @learning_rate.setter
@@ -95,14 +72,13 @@ class Optimizer:
     def update(self) -> None:
         """Give every trainable parameter that has a gradient the value that `apply_single` returns for it.
 
-        Raises: ValueError where that value has another shape than the parameter.
+        Raises: ValueError where that value has another shape than the parameter, or a schedule gives no rate.
         """
+        if callable(self._learning_rate):
+            _ = self.learning_rate  # a schedule that fails does so before anything has changed
         for name, parameter in self.module.named_parameters():
             if parameter.grad is not None and parameter.requires_grad:
-                value = self.apply_single(parameter, self.state[name])
-                if isinstance(value, Tensor):
-                    value = value.data
-                old = parameter.data
+                value, old = self.apply_single(parameter, self.state[name]), parameter.data
                 if type(value) is not type(old) or value.shape != old.shape or value.dtype != old.dtype:
                     value = self._fitted(name, value, old)
                 parameter.data = value
@@ -117,17 +93,8 @@ class Optimizer:
 
         Raises: TypeError for a state that is neither numbers nor arrays; OSError from the disk.
         """
-        own = self._trainable()
-        checkpoint.save(
-            file,
-            {
-                "kind": "optimizer state",
-                "class": type(self).__name__,
-                "updates": self.updates,
-                "parameters": {name: {"shape": list(p.shape), "dtype": p.dtype.name} for name, p in own.items()},
-                "state": {name: self.state[name] for name in own if name in self.state},
-            },
-        )
+        own = dict(self.module.named_parameters())
+        write_state(file, type(self).__name__, self.updates, self.state, own)
 
     def load_state(self, file_or_weights: checkpoint.File | Sequence[tuple[str, Any]], strict: bool = True) -> None:
         """Take the state from a file that `save_state` wrote, or from the list that `state.flatten()` gives.
@@ -138,55 +105,37 @@ class Optimizer:
 
         Raises: ValueError that names what differs; nothing has changed then.
         """
-        own = self._trainable()
+        own = dict(self.module.named_parameters())
         if isinstance(file_or_weights, (str, os.PathLike)):
-            source = Path(file_or_weights).name
-            content = checkpoint.load(file_or_weights)
-            self._require_own_kind(source, content)
-            shapes = {name: tuple(saved["shape"]) for name, saved in content["parameters"].items()}
-            state = _restored(content["state"])
-            for name in state:
-                if name in own and content["parameters"][name]["dtype"] != own[name].dtype.name:
-                    state[name] = _converted(state[name], own[name].dtype)
-            updates = content["updates"]
+            saved = read_state(file_or_weights, type(self).__name__, own)
         else:
-            source = "the list"
-            state = _gathered(file_or_weights, own)
-            shapes = {name: _shape(slots, own[name].shape if name in own else ()) for name, slots in state.items()}
-            updates = self.updates
-        if strict:
-            if shapes or source != "the list":
-                require_same_names(source, shapes, own)
-            for name, shape in shapes.items():
-                if shape != own[name].shape:
-                    raise ValueError(
-                        f"{name} must have shape {own[name].shape}, but in {source} it has {shape}: "
-                        "build the module whose state was saved, or pass strict=False to leave it out"
-                    )
-            self.state = state
-            self.updates = updates
-        else:
-            fitting = [name for name in own if name in state and shapes.get(name) == own[name].shape]
-            self.state = OptimizerState({**self.state, **{name: state[name] for name in fitting}})
-
-    def _trainable(self) -> dict[str, Tensor]:
-        return {name: p for name, p in self.module.named_parameters() if p.requires_grad}
+            saved = read_state_list(file_or_weights, own)
+        misfits = {n: shape for n, shape in saved.shapes.items() if n not in own or shape != own[n].shape}
+        if not strict:
+            fitting = {name: saved.state[name] for name in saved.shapes if name in saved.state and name not in misfits}
+            self.state = OptimizerState({**self.state, **fitting})
+            return
+        if saved.shapes or saved.updates is not None:
+            trainable = [name for name, p in own.items() if p.requires_grad]
+            frozen = own.keys() - set(trainable)  # what was trained once may rest now, with its state
+            require_same_names(saved.source, [name for name in saved.shapes if name not in frozen], trainable)
+        for name, shape in misfits.items():
+            raise ValueError(
+                f"{name} must have shape {own[name].shape}, but in {saved.source} it has {shape}: "
+                "build the module whose state was saved, or pass strict=False to leave it out"
+            )
+        self.state = saved.state
+        self.updates = self.updates if saved.updates is None else saved.updates
 
     def _fitted(self, name: str, value: Any, old: Any) -> Any:
         """The returned value in the parameter's dtype, or a clear complaint."""
         here = f"{type(self).__name__}.apply_single must return an array of shape {old.shape} for {name}"
         if value is None:
             raise ValueError(f"{here}, got None: end it with return")
-        value = np.asarray(value)
+        value = np.asarray(value.data if isinstance(value, Tensor) else value)
         if value.shape != old.shape:
             raise ValueError(f"{here}, got shape {value.shape}: return the parameter's new value")
-        return value.astype(old.dtype)[()]  # [()]: a scalar for zero dimensions
-
-    def _require_own_kind(self, source: str, content: Any) -> None:
-        if not isinstance(content, dict) or content.get("kind") != "optimizer state":
-            raise ValueError(f"{source} must hold an optimizer's state, but it holds something else: pick another file")
-        if content["class"] != type(self).__name__:
-            raise ValueError(f"{source} holds the state of {content['class']}, not of {type(self).__name__}")
+        return value.astype(old.dtype, casting="same_kind")[()]  # [()]: a scalar for zero dimensions
 
 
 class SGD(Optimizer):
@@ -359,71 +308,17 @@ class AdaGrad(Optimizer):
         return w - self.learning_rate * g / (np.sqrt(v) + self.eps)
 
 
-def _number(name: str, value: Any, high: float = np.inf) -> Any:
-    """The value as a Python float (so that float32 stays float32), or as an array, if all of it is in [0, high]."""
-    numbers = value if isinstance(value, np.ndarray) and value.ndim else None
-    try:
-        number = float(value) if numbers is None else numbers
-        fits = bool(np.all((number >= 0) & (number <= high)))
-    except (TypeError, ValueError):
-        fits = False
-    if not fits:
-        limits = ">= 0" if high == np.inf else f"in [0, {high}]"
+def _number(name: str, value: Any, high: float = np.inf, below: float = np.inf) -> Any:
+    """The value as a Python float (so that float32 stays float32) or an array, if all of it is within the limits."""
+    array = np.asarray(value if isinstance(value, (int, float, np.generic, np.ndarray)) else "no number")
+    if array.dtype.kind not in "biuf" or not np.all((array >= 0) & (array <= high) & (array < below)):
+        limits = f"in [0, {high}]" if high < np.inf else f"in [0, {below})" if below < np.inf else ">= 0"
         raise ValueError(f"{name} must be {limits}, got {value!r}")
-    return number
+    return array if array.ndim else float(array)
 
 
 def _pair_of_betas(betas: Any) -> tuple[Any, Any]:
     """The two betas, each in [0, 1)."""
     if not isinstance(betas, Sequence) or len(betas) != 2:
         raise ValueError(f"betas must be a pair of numbers in [0, 1), got {betas!r}")
-    checked = tuple(_number("betas", beta, high=1) for beta in betas)
-    if any(np.any(beta == 1) for beta in checked):
-        raise ValueError(f"betas must be in [0, 1), got {betas!r}: 1 never forgets, and never learns")
-    return checked[0], checked[1]
-
-
-def _restored(content: dict[str, Any]) -> OptimizerState:
-    """Plain mappings as the OptimizerStates they were."""
-    return OptimizerState({key: _restored(v) if isinstance(v, dict) else v for key, v in content.items()})
-
-
-def _converted(state: OptimizerState, dtype: Any) -> OptimizerState:
-    """The floating arrays of a state in the dtype of the parameter that they now serve."""
-    return OptimizerState(
-        {
-            key: _converted(v, dtype)
-            if isinstance(v, OptimizerState)
-            else v.astype(dtype)
-            if isinstance(v, np.ndarray) and v.dtype.kind == "f"
-            else v
-            for key, v in state.items()
-        }
-    )
-
-
-def _gathered(weights: Sequence[tuple[str, Any]], own: dict[str, Tensor]) -> OptimizerState:
-    """A flat list as the state it came from: each path begins with a parameter's name."""
-    state = OptimizerState()
-    for path, value in weights:
-        names = [name for name in own if path.startswith(name + ".")]
-        name = names[0] if names else path.rpartition(".")[0] or path
-        slots = state[name]
-        *groups, slot = path.removeprefix(name + ".").split(".")
-        for group in groups:
-            slots = slots[group]
-        slots[slot] = value
-    return state
-
-
-def _shape(slots: OptimizerState, expected: tuple[int, ...]) -> tuple[int, ...]:
-    """The parameter's shape as its slots tell it: that of the first array which does not broadcast against it."""
-    for _, value in slots.flatten():
-        shape = np.shape(value)
-        try:
-            fits = np.broadcast_shapes(shape, expected) == expected
-        except ValueError:
-            fits = False
-        if not fits:
-            return tuple(shape)
-    return expected
+    return _number("betas", betas[0], below=1), _number("betas", betas[1], below=1)

@@ -15,7 +15,7 @@ def mean_squared_error(prediction: Tensor, target: Any) -> Tensor:
     Shapes: prediction and target alike.
     Raises: ValueError where the shapes differ (broadcasting here is nearly always a mistake).
     """
-    wanted = target if isinstance(target, Tensor) else Tensor(target)
+    wanted = target if isinstance(target, Tensor) else Tensor(target, prediction.dtype if np.isscalar(target) else None)
     if wanted.shape != prediction.shape:
         raise ValueError(f"target must have the prediction's shape {prediction.shape}, got {wanted.shape}: reshape it")
     difference = prediction - wanted

@@ -33,7 +33,7 @@ class Module:
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
         """Every parameter once, with its name, in the order of the attributes."""
-        return ((name, found) for name, found in _walk(self) if isinstance(found, Tensor))
+        return iter([(name, found) for name, found in _reached(self) if isinstance(found, Tensor)])
 
     def parameters(self) -> Iterator[Tensor]:
         """Every parameter once."""
@@ -45,7 +45,7 @@ class Module:
 
     def named_modules(self) -> Iterator[tuple[str, Module]]:
         """This module (named "") and every module below it, once each."""
-        return ((name, found) for name, found in _walk(self) if isinstance(found, Module))
+        return iter([(name, found) for name, found in _reached(self) if isinstance(found, Module)])
 
     def modules(self) -> Iterator[Module]:
         """This module and every module below it."""
@@ -115,9 +115,13 @@ class Module:
                         f"{name} must have shape {parameter.shape}, but in {source} it has {values[name].shape}: "
                         "build the module that was saved"
                     )
-        for name, parameter in own.items():
-            if name in values and values[name].shape == parameter.shape:
-                parameter.data = values[name].astype(parameter.dtype)[()]  # [()]: a scalar for zero dimensions
+        fitting = {
+            name: values[name].astype(parameter.dtype, casting="same_kind")[()]  # [()]: a scalar for zero dimensions
+            for name, parameter in own.items()
+            if name in values and values[name].shape == parameter.shape
+        }
+        for name, value in fitting.items():
+            own[name].data = value
 
     def __repr__(self) -> str:
         own = dict(self.named_parameters())
@@ -147,7 +151,7 @@ def require_same_names(source: str, found: Any, own: Any) -> None:
         raise ValueError(f"{source} {' and '.join(complaints)}: strict=False takes what fits")
 
 
-def _walk(root: Module) -> list[tuple[str, Tensor | Module]]:
+def _reached(root: Module) -> list[tuple[str, Tensor | Module]]:
     """Every module and tensor that can be reached from root, once, with its path; a module before what it holds."""
     found: list[tuple[str, Tensor | Module]] = [("", root)]
     _collect(root, "", {id(root)}, found)
@@ -155,22 +159,23 @@ def _walk(root: Module) -> list[tuple[str, Tensor | Module]]:
 
 
 def _collect(holder: Any, prefix: str, seen: set[int], found: list[tuple[str, Tensor | Module]]) -> None:
-    for key, item in _items(holder, prefix):
-        if isinstance(item, (Tensor, Module, list, tuple, dict)) and key[:1] != "_" and id(item) not in seen:
+    for key, item in _items(holder):
+        tensor = isinstance(item, Tensor)
+        if (tensor or isinstance(item, (Module, list, tuple, dict))) and key[:1] != "_" and id(item) not in seen:
             seen.add(id(item))
-            path = prefix + key
-            if isinstance(item, (Tensor, Module)):
-                found.append((path, item))
-            if not isinstance(item, Tensor):
-                _collect(item, path + ".", seen, found)
+            if tensor or isinstance(item, Module):
+                if "." in key:
+                    raise ValueError(f"the keys of {prefix[:-1]} must hold no dots, got {key!r}: rename it")
+                found.append((prefix + key, item))
+            if not tensor:
+                _collect(item, f"{prefix}{key}.", seen, found)
 
 
-def _items(holder: Any, prefix: str) -> Iterable[tuple[str, Any]]:
+def _items(holder: Any) -> Iterable[tuple[str, Any]]:
     if isinstance(holder, Module):
         return vars(holder).items()
     if isinstance(holder, dict):
-        for key in holder:
-            if "." in str(key):
-                raise ValueError(f"the keys of {prefix[:-1]} must hold no dots, got {key!r}: rename it")
-        return ((str(key), item) for key, item in holder.items())
-    return ((str(i), item) for i, item in enumerate(holder))
+        if len({str(key) for key in holder}) < len(holder):
+            raise ValueError(f"keys must differ as text, for they become names, got {list(holder)}: rename one")
+        return [(str(key), item) for key, item in holder.items()]
+    return [(str(i), item) for i, item in enumerate(holder)]

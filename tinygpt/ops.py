@@ -135,9 +135,9 @@ def gelu(x: Array) -> Result:
     Source: Hendrycks and Gimpel 2016, section 2, the tanh form that GPT-2 uses. https://arxiv.org/abs/1606.08415
     """
     c = float(np.sqrt(2 / np.pi))
-    x2 = x * x
-    tanh_u = np.tanh(c * x * (1 + 0.044715 * x2))
-    slope_u = c * (1 + 3 * 0.044715 * x2)
+    z = np.clip(x, -10, 10)  # beyond, tanh u is ±1 to the last digit, and x³ could overflow
+    tanh_u = np.tanh(c * z * (1 + 0.044715 * z * z))
+    slope_u = c * (1 + 3 * 0.044715 * z * z)
     return 0.5 * x * (1 + tanh_u), (lambda g: g * (0.5 * (1 + tanh_u) + 0.5 * x * (1 - tanh_u * tanh_u) * slope_u),)
 
 
@@ -179,13 +179,9 @@ def _restore_axes(reduced: Array, axis: Axis, keepdims: bool) -> Array:
     return reduced if axis is None or keepdims else np.expand_dims(reduced, axis)
 
 
-def _count(x: Array, axis: Axis) -> int:
-    """How many numbers of x went into each number of the result."""
-    axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
-    count = 1
-    for a in axes:
-        count *= x.shape[a]
-    return count
+def _count(x: Array, reduced: Array) -> int:
+    """How many numbers of x went into each number of what it was reduced to."""
+    return int(np.size(x) // np.maximum(np.size(reduced), 1))
 
 
 def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Result:
@@ -195,19 +191,17 @@ def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Result:
 
 def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Result:
     """The mean over the given axes."""
-    n = _count(x, axis)
-    return _sum(x, axis=axis, keepdims=keepdims) / n, (
-        lambda g: np.full(x.shape, _restore_axes(g / n, axis, keepdims)),
-    )
+    total = _sum(x, axis=axis, keepdims=keepdims)
+    n = _count(x, total)
+    return total / n, (lambda g: np.full(x.shape, _restore_axes(g / n, axis, keepdims)),)
 
 
 def var(x: Array, *, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Result:
     """The variance over the given axes: squared distances from the mean, summed, divided by n − ddof."""
-    n = _count(x, axis) - ddof
     centred = x - np.mean(x, axis=axis, keepdims=True)
-    return _sum(centred * centred, axis=axis, keepdims=keepdims) / n, (
-        lambda g: _restore_axes(g, axis, keepdims) * (2 / n * centred),
-    )
+    total = _sum(centred * centred, axis=axis, keepdims=keepdims)
+    n = _count(x, total) - ddof
+    return total / n, (lambda g: _restore_axes(g, axis, keepdims) * (2 / n * centred),)
 
 
 def _share(g: Array, x: Array, value: Array, axis: Axis, keepdims: bool) -> Array:
@@ -314,7 +308,7 @@ def index(x: Array, *, where: Any) -> Result:
         return gradient
 
     parts = where if isinstance(where, tuple) else (where,)
-    repeats = any(isinstance(part, (np.ndarray, list)) for part in parts)
+    repeats = any(isinstance(part, (np.ndarray, list, tuple)) for part in parts)
     return x[where], (vjp if repeats else vjp_of_view,)
 
 

@@ -54,12 +54,12 @@ class Tensor:
     def __init__(self, data: Any, dtype: Any = None, requires_grad: bool = False) -> None:
         if isinstance(data, Tensor):
             data = data.data
-        elif isinstance(data, (list, tuple)) and any(isinstance(item, Tensor) for item in data):
+        elif _holds_tensors(data):
             raise TypeError("data must hold numbers, got tensors, whose gradients would be lost: use Tensor.stack")
         array = np.asarray(data, dtype)
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"data must hold real numbers, got dtype {array.dtype}: pass floats, ints or bools")
         self.data = array if array.ndim else array[()]
-        if self.data.dtype.kind not in "fiub":
-            raise TypeError(f"data must hold real numbers, got dtype {self.data.dtype}: pass floats, ints or bools")
         self.grad = None
         self._birth = next(_births)
         self._sources = ()
@@ -150,7 +150,7 @@ class Tensor:
                 tensor._sources = None
             for source, vjp in sources:
                 flow, data, birth = vjp(g), source.data, source._birth
-                if flow.shape != data.shape or flow.dtype != data.dtype:
+                if flow.shape != data.shape or flow.dtype is not data.dtype:
                     flow = _match(flow, data)
                 if birth in flowing:
                     flow = flowing[birth][1] + flow
@@ -187,7 +187,7 @@ class Tensor:
         return _binary(ops.divide, other, self)
 
     def __pow__(self, other: Any) -> Tensor:
-        if isinstance(other, (int, float)) and other == 2:
+        if type(other) in (int, float) and other == 2 and self.data.dtype.kind == "f":
             return _unary(ops.square, self)  # powers cost three times as much
         return _binary(ops.power, self, other)
 
@@ -304,8 +304,9 @@ class Tensor:
 
     def dot(self, other: Any) -> Tensor:
         """NumPy's dot: the inner product of vectors, the product of matrices."""
-        other = other if isinstance(other, Tensor) else _array(other)
-        return apply(ops.dot if self.ndim and other.ndim else ops.multiply, self, other)
+        if self.ndim == 0 or np.ndim(_data(other)) == 0:
+            return _binary(ops.multiply, self, other)
+        return _binary(ops.dot, self, _array(other))
 
     def reshape(self, *shape: Any) -> Tensor:
         """The same numbers, in order, in another shape; one length may be −1."""
@@ -330,7 +331,7 @@ class Tensor:
         return apply(ops.tril, self, diagonal=diagonal)
 
     def __getitem__(self, where: Any) -> Tensor:
-        where = tuple(map(_data, where)) if isinstance(where, tuple) else _data(where)
+        where = tuple(map(_index, where)) if isinstance(where, tuple) else _index(where)
         return apply(ops.index, self, where=where)
 
     def __len__(self) -> int:
@@ -407,6 +408,10 @@ class Tensor:
                 return apply(rule, *inputs)
         raise TypeError(f"np.{ufunc.__name__} has no rule for tensors: use a Tensor operation, or .numpy() for values")
 
+    def __reduce__(self) -> Any:
+        """Copies and pickles are leaves of their own, with the values and the gradient but without the past."""
+        return _leaf, (self.data, self._requires_grad, self.grad)
+
     def __bool__(self) -> bool:
         return bool(self.data)
 
@@ -447,7 +452,8 @@ def _unary(rule: Callable[..., ops.Result], x: Tensor) -> Tensor:
 def _binary(rule: Callable[..., ops.Result], x: Any, y: Any) -> Tensor:
     """`apply` for two operands without options, written out for the same reason."""
     try:
-        value, (vjp_x, vjp_y) = rule(x.data if isinstance(x, Tensor) else x, y.data if isinstance(y, Tensor) else y)
+        a, b = x.data if isinstance(x, Tensor) else _data(x), y.data if isinstance(y, Tensor) else _data(y)
+        value, (vjp_x, vjp_y) = rule(a, b)
     except ValueError as error:
         raise _shape_error(rule, (x, y), error) from error
     sources: _Sources = ((x, vjp_x),) if isinstance(x, Tensor) and x._requires_grad else ()
@@ -484,7 +490,8 @@ def check_gradients(function: Callable[..., Tensor], *tensors: Tensor, step: flo
     Raises: AssertionError that names the entries that differ; else returns True.
     """
     leaves = [Tensor(np.array(t.data, np.float64), requires_grad=True) for t in tensors]
-    weights = np.random.default_rng(0).normal(size=function(*leaves).shape)
+    shape = function(*leaves).shape
+    weights = np.random.default_rng(0).normal(size=shape) if shape else 1.0
     (function(*leaves) * weights).sum().backward()
     for position, leaf in enumerate(leaves):
         exact = np.zeros(leaf.shape) if leaf.grad is None else leaf.grad
@@ -493,13 +500,14 @@ def check_gradients(function: Callable[..., Tensor], *tensors: Tensor, step: flo
         for entry in np.ndindex(leaf.shape):
             ends = []
             for sign in (+1, -1):
-                leaf.data = values.copy()
-                leaf.data[entry] += sign * step
+                moved = np.array(values)
+                moved[entry] += sign * step
+                leaf.data = moved
                 ends.append(np.sum(function(*leaves).data * weights))
             measured[entry] = (ends[0] - ends[1]) / (2 * step)
         leaf.data = values
         tolerance = 1e-7 + 1e-5 * np.max(np.abs(measured), initial=0)
-        for entry in zip(*np.where(~(np.abs(exact - measured) <= tolerance)), strict=True):
+        for entry in map(tuple, np.argwhere(~(np.abs(exact - measured) <= tolerance))):
             where = f"[{', '.join(map(str, entry))}]" if entry else ""
             raise AssertionError(
                 f"the gradient by argument {position}{where} must be {measured[entry]:.6g} (central difference), "
@@ -532,7 +540,22 @@ def _match(g: Any, data: Any) -> Any:
     return g.reshape(data.shape).astype(data.dtype, copy=False)
 
 
+def _leaf(data: Any, requires_grad: bool, grad: Any) -> Tensor:
+    tensor = Tensor(data, requires_grad=requires_grad)
+    tensor.grad = grad
+    return tensor
+
+
+def _holds_tensors(data: Any) -> bool:
+    return isinstance(data, (list, tuple)) and any(isinstance(item, Tensor) or _holds_tensors(item) for item in data)
+
+
 def _data(x: Any) -> Any:
+    """The values of a tensor or of (nested) lists of numbers; anything else as it is."""
+    return x.data if isinstance(x, Tensor) else Tensor(x).data if isinstance(x, (list, tuple)) else x
+
+
+def _index(x: Any) -> Any:
     return x.data if isinstance(x, Tensor) else x
 
 

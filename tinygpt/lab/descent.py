@@ -76,35 +76,37 @@ def descend(
     reach = REACH * (np.array(surface.bounds)[:, 1] - middle)
     points = np.full((len(racers), steps + 1, 2), np.nan)
     losses = np.full((len(racers), steps + 1), np.nan)
+    cuts = np.full(len(racers), steps + 1)
     with np.errstate(all="ignore"):  # a path that overflows is cut
         for step in range(steps + 1):
             if not (abs(here - middle) <= reach).all():
-                running = [racer for racer in running if (abs(here[racer[0]] - middle) <= reach).all()]
-                here[[i for i in range(len(racers)) if i not in {racer[0] for racer in running}]] = middle
+                within = (abs(here - middle) <= reach).all(axis=1)
+                here[~within] = middle  # a harmless place to wait
+                cuts[~within] = np.minimum(cuts[~within], step)
+                running = [racer for racer in running if within[racer[0]]]
             if not running:
                 break
-            loss, slopes = surface.slopes(here[:, 0], here[:, 1])
-            alive = [i for i, _, _ in running]
-            points[alive, step], losses[alive, step] = here[alive], np.broadcast_to(loss, len(racers))[alive]
+            losses[:, step], slopes = surface.slopes(here[:, 0], here[:, 1])
+            points[:, step] = here
             if step < steps:
                 for i, racer, position in running:
                     position.grad = slopes[i]
                     racer.update()
                     here[i] = position.data
     return {
-        label: _cut(points[i], losses[i], racer)
+        label: _cut(points[i], losses[i], cuts[i], racer)
         for i, (label, racer) in enumerate(zip(optimizers, racers, strict=True))
     }
 
 
-def _cut(points: Any, losses: Any, optimizer: Optimizer) -> Trajectory:
-    """The path up to its first loss that is not finite."""
-    lost = ~np.isfinite(losses)
-    if not lost.any():
+def _cut(points: Any, losses: Any, end: int, optimizer: Optimizer) -> Trajectory:
+    """The path up to where it left the map, or to its first loss that is not finite."""
+    losses[end:] = np.nan
+    lost = np.flatnonzero(~np.isfinite(losses))
+    if not lost.size:
         return Trajectory(points, losses, None, optimizer)
-    end = int(np.argmax(lost))
-    points[end:], losses[end:] = np.nan, np.nan
-    return Trajectory(points, losses, end, optimizer)
+    points[lost[0] :], losses[lost[0] :] = np.nan, np.nan
+    return Trajectory(points, losses, int(lost[0]), optimizer)
 
 
 def instability(surface: Surface, trajectory: Trajectory) -> Instability | None:

@@ -51,12 +51,15 @@ class Surface:
 
     def slopes(self, x: Any, y: Any) -> tuple[Any, Any]:
         """The losses (…) and their gradients (…, 2) at arrays of positions (…), from the tape."""
-        at = [Tensor(np.asarray(p, float), requires_grad=True) for p in (x, y)]
-        loss = self.loss(*at)
+        here = Tensor(x, float, requires_grad=True), Tensor(y, float, requires_grad=True)
+        loss = self.loss(*here)
         if isinstance(loss, Tensor) and loss.requires_grad:
             loss.backward(np.ones(loss.shape))
-        flat = np.zeros(at[0].shape)
-        return _as_array(loss), np.stack([flat if p.grad is None else p.grad for p in at], axis=-1)
+        gradients = np.zeros((*here[0].shape, 2))
+        for axis, position in enumerate(here):
+            if position.grad is not None:
+                gradients[..., axis] = position.grad
+        return _as_array(loss), gradients
 
     def curvatures(self, x: Any, y: Any, step: float = 1e-4) -> Any:
         """The Hessian's eigenvalues at arrays of positions, the larger last, by central differences of the slopes.

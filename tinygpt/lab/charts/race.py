@@ -177,7 +177,7 @@ def _rates(trajectories: Mapping[str, Trajectory]) -> str:
     rates = {
         label: f"{float(np.max(t.optimizer.learning_rate)):.3g}"
         for label, t in trajectories.items()
-        if hasattr(t.optimizer, "_learning_rate")
+        if hasattr(t.optimizer, "learning_rate")
     }
     if len(set(rates.values())) == 1:
         return f"λ = {next(iter(rates.values()))}"

@@ -57,7 +57,7 @@ class Scene:
         """Begin a frame: the still picture, with nothing over it."""
         self.canvas.restore_region(still)
 
-    def stroke(self, pixels: Any, colour: str, dash: Any = "solid", width: float = 1.5, clip: Any = None) -> None:
+    def stroke(self, pixels: Any, colour: str, dash: Any = "solid", width: float = 1.9, clip: Any = None) -> None:
         """A line through the pixels (n, 2), clipped to the axes `clip`; `width` in points."""
         pen = self._pen(colour, width, dash, clip)
         self.renderer.draw_path(pen, Path(pixels), IdentityTransform(), None)
@@ -101,11 +101,11 @@ class Scene:
     def _pen(self, colour: str, width: float, dash: Any, clip: Any) -> Any:
         pen = self.renderer.new_gc()
         pen.set_foreground(to_rgba(colour), isRGBA=True)
-        pen.set_linewidth(self.renderer.points_to_pixels(width))
+        pen.set_linewidth(width)
         pen.set_joinstyle("round")
         if dash != "solid":
             offset, lengths = dash
-            pen.set_dashes(offset, [self.renderer.points_to_pixels(length * width) for length in lengths])
+            pen.set_dashes(offset, [length * width for length in lengths])
         if clip is not None:
             pen.set_clip_rectangle(clip.bbox)
         return pen

@@ -40,8 +40,8 @@ class Explorer(VBox):  # type: ignore[misc]
     `optimizers` maps a label to an Optimizer subclass or a partial of one. Bound keywords are fixed; every other
     hyperparameter is a knob: `knobs["learning_rate"]`, `["momentum"]`, `["beta1"]`, `["beta2"]` turn those of all that
     have one, `knobs["Adam.learning_rate"]` one optimizer's own. Setting a knob's `value` runs the descent and repaints
-    before it returns: see `trajectories`, `picture` (JPEG bytes) and `caption`. With `tuned`, the shared learning rate is
-    a multiple of each one's own best on this surface.
+    before it returns: see `trajectories`, `picture` (JPEG bytes) and `caption`. With `tuned`, the shared learning rate
+    is a multiple of each one's own best on this surface.
     """
 
     def __init__(
@@ -107,7 +107,9 @@ class Explorer(VBox):  # type: ignore[misc]
                 self.knobs[name].observe(partial(self._turn_all, name), "value")
         for label, free in self._free.items():
             for name, value in free.items():
-                knob = self.knobs[f"{label}.{name}"] = control(name, value)
+                knob = self.knobs[f"{label}.{name}"] = control(name, value, label)
+                if name in SHARED and hasattr(knob, "continuous_update"):
+                    knob.continuous_update = False  # else the browser sends back, late, every value it is sent
                 knob.observe(self._changed, "value")
         self._initial = {name: knob.value for name, knob in self.knobs.items()}
 
@@ -304,6 +306,11 @@ class Explorer(VBox):  # type: ignore[misc]
             Box([self._x, self._y, HBox([self._restart, self._reset])], layout=row),
             fold,
         ]
+
+    def close(self) -> None:
+        """Close the widget, and the link that nothing else would close."""
+        self._link.close()
+        super().close()
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         """The live widget where there is a front end, and the picture with its caption where there is none."""

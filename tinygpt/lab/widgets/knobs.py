@@ -6,7 +6,7 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import ipywidgets
@@ -56,8 +56,7 @@ def hyperparameters(make: Callable[..., Optimizer]) -> dict[str, Any]:
         if name in bound or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
         if _is_pair(default):
-            for i, value in enumerate(default, 1):
-                free[f"{name.removesuffix('s')}{i}"] = value
+            free.update(zip(_parts(name), default, strict=True))
         elif name in KNOBS:
             knob = KNOBS[name]
             known = default is not parameter.empty and not (default == 0 and knob.default > 0)
@@ -74,21 +73,30 @@ def hyperparameters(make: Callable[..., Optimizer]) -> dict[str, Any]:
 
 def keywords(make: Callable[..., Optimizer], values: dict[str, Any]) -> dict[str, Any]:
     """Values by knob as keywords of the optimizer: `beta1` and `beta2` go back into `betas`."""
-    made = make.func if isinstance(make, partial) else make
     arguments = dict(values)
-    for name, parameter in inspect.signature(made).parameters.items():
-        parts = [f"{name.removesuffix('s')}{i}" for i in (1, 2)]
-        if _is_pair(parameter.default) and all(part in arguments for part in parts):
-            arguments[name] = tuple(arguments.pop(part) for part in parts)
+    for pair, parts in _pairs(make.func if isinstance(make, partial) else make).items():
+        if all(part in arguments for part in parts):
+            arguments[pair] = tuple(arguments.pop(part) for part in parts)
     return arguments
 
 
-def control(name: str, value: Any, label: str | None = None) -> Any:
-    """The widget that sets a hyperparameter, from KNOBS, or for others from the value it starts with."""
-    knob = KNOBS.get(name)
+@lru_cache
+def _pairs(made: Callable[..., Optimizer]) -> dict[str, list[str]]:
+    """The hyperparameters that are pairs, each with the names of its two knobs."""
+    parameters = inspect.signature(made).parameters.items()
+    return {name: _parts(name) for name, parameter in parameters if _is_pair(parameter.default)}
+
+
+def _parts(pair: str) -> list[str]:
+    return [f"{pair.removesuffix('s')}{i}" for i in (1, 2)]
+
+
+def control(name: str, value: Any, owner: str = "") -> Any:
+    """The widget that sets a hyperparameter (of one owner), from KNOBS, or for others from the value it starts with."""
+    knob, words = KNOBS.get(name), name.replace("_", " ")
     shared: dict[str, Any] = {
-        "description": label or (knob.symbol if knob else name.replace("_", " ")),
-        "tooltip": knob.words if knob else name.replace("_", " "),
+        "description": knob.symbol if knob else words,
+        "tooltip": f"{owner} {knob.words if knob else words}".strip(),
         "style": {"description_width": "64px"},
         "layout": {"width": "270px"},
     }

@@ -71,19 +71,22 @@ function render({ model, el }) {
     for (const row of root.querySelectorAll(".widget-slider, .widget-hslider")) {
       const handle = row.querySelector(".noUi-handle");
       if (!handle) continue;
-      handle.setAttribute("aria-label", row.getAttribute("title") || row.querySelector(".widget-label")?.textContent || "");
+      const label = row.querySelector(".widget-label");
+      handle.setAttribute("aria-label", label?.title || label?.textContent || "");
       handle.setAttribute("aria-valuetext", row.querySelector(".widget-readout")?.textContent || "");
       handle.setAttribute("data-lm-suppress-shortcuts", "true");
     }
-    for (const button of root.querySelectorAll(".widget-play button")) {
-      if (!button.hasAttribute("aria-label")) button.setAttribute("aria-label", button.title || "play");
+    for (const icon of root.querySelectorAll(".widget-play button i")) {
+      icon.parentElement.setAttribute("aria-label", icon.className.replace(/.*fa-(\w+).*/, "$1"));  // play, pause, stop
     }
   }
   let root, naming = 0;
   const names = new MutationObserver(() => { naming ||= requestAnimationFrame(name); });
   requestAnimationFrame(() => {
     root = el.closest(".tinygpt-explorer") || el;
-    names.observe(root, { childList: true, subtree: true, characterData: true });
+    names.observe(root, {
+      childList: true, subtree: true, characterData: true, attributes: true, attributeFilter: ["class"],
+    });
     name();
   });
 

@@ -1,0 +1,106 @@
+"""What is measured: each workload prepares once and gives the call to be timed."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from tinygpt import SGD, Adam, Module, RMSProp, Tensor
+from tinygpt.lab import RACE, SURFACES, Explorer, descend
+from tinygpt.lab.charts.race import RacePicture
+from tinygpt.lab.charts.style import styles
+
+
+@dataclass(frozen=True)
+class Workload:
+    """`prepare` gives the call to be timed; or `figures` brings median, p95 and min of its own making."""
+
+    words: str
+    prepare: Callable[[], Callable[[], object]] = lambda: lambda: None
+    runs: int = 200
+    figures: Callable[[], dict[str, float]] | None = None
+
+
+def _slider() -> Callable[[], object]:
+    """One move of the learning-rate slider: five descents of 200 steps, the picture drawn and encoded."""
+    explorer = Explorer("rosenbrock", RACE, steps=200)
+    rates = itertools.cycle(np.linspace(5e-4, 1.5e-3, 101))
+    knob = explorer.knobs["learning_rate"]
+    return lambda: setattr(knob, "value", float(next(rates)))
+
+
+_RACERS = {
+    "SGD": partial(SGD, learning_rate=1e-3),
+    "momentum": partial(SGD, learning_rate=1e-3, momentum=0.9),
+    "Nesterov": partial(SGD, learning_rate=1e-3, momentum=0.9, nesterov=True),
+    "RMSProp": partial(RMSProp, learning_rate=1e-3),
+    "Adam": partial(Adam, learning_rate=1e-3),
+}
+
+
+def _descent() -> Callable[[], object]:
+    """The part of a move that computes."""
+    return lambda: descend("rosenbrock", _RACERS, steps=200)
+
+
+def _paint() -> Callable[[], object]:
+    """The part of a move that draws and encodes."""
+    surface = SURFACES["rosenbrock"]
+    picture, paths, look = RacePicture(surface), descend(surface, _RACERS), styles(_RACERS)
+
+    def call() -> bytes:
+        picture.draw(paths, look, surface.start, 200)
+        return picture.jpeg()
+
+    return call
+
+
+class _Pair(Module):
+    def __init__(self) -> None:
+        self.x = Tensor(-1.2, requires_grad=True)
+        self.y = Tensor(1.0, requires_grad=True)
+
+
+def _rosenbrock_steps() -> Callable[[], object]:
+    """1000 Adam steps on Rosenbrock with two scalar parameters."""
+    model = _Pair()
+    optimizer = Adam(model)
+
+    def call() -> None:
+        for _ in range(1000):
+            x, y = model.x, model.y
+            loss = (1 - x) ** 2 + 100 * (y - x * x) ** 2
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.update()
+
+    return call
+
+
+def _import_figures(modules: str, runs: int = 15) -> dict[str, float]:
+    """A fresh interpreter that imports and leaves, less one that only leaves."""
+    bare, full = [], []
+    for _ in range(runs):
+        for command, times in (("", bare), (f"import {modules}", full)):
+            begin = time.perf_counter()
+            subprocess.run([sys.executable, "-c", command], check=True)
+            times.append(1e3 * (time.perf_counter() - begin))
+    beyond = np.array(full) - np.median(bare)
+    return {"median": float(np.median(beyond)), "p95": float(np.percentile(beyond, 95)), "min": float(beyond.min())}
+
+
+WORKLOADS = {
+    "slider": Workload("slider move: 5 optimizers × 200 steps, and the picture", _slider),
+    "descent": Workload("  of it: the descents", _descent),
+    "paint": Workload("  of it: drawing and encoding", _paint),
+    "adam": Workload("1000 Adam steps on Rosenbrock, two scalars, float64", _rosenbrock_steps, runs=20),
+    "import": Workload("import tinygpt, beyond bare Python", figures=lambda: _import_figures("tinygpt")),
+    "numpy": Workload("import numpy, beyond bare Python", figures=lambda: _import_figures("numpy")),
+}

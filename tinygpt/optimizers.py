@@ -53,14 +53,18 @@ class Optimizer:
     @property
     def learning_rate(self) -> Any:
         """The step size λ for the coming update, a number ≥ 0 (or an array that broadcasts against the parameters)."""
-        rate = self._learning_rate
-        if rate is None:
-            raise AttributeError(f"{type(self).__name__} has no learning_rate: set self.learning_rate in its __init__")
-        return _number("learning_rate", rate(self.updates)) if callable(rate) else rate
+        return self.learning_rate_at(self.updates)
 
     @learning_rate.setter
     def learning_rate(self, rate: Rate) -> None:
         self._learning_rate = rate if callable(rate) else _number("learning_rate", rate)
+
+    def learning_rate_at(self, updates: int) -> Any:
+        """The learning rate for the update that so many others came before."""
+        rate = self._learning_rate
+        if rate is None:
+            raise AttributeError(f"{type(self).__name__} has no learning_rate: set self.learning_rate in its __init__")
+        return _number("learning_rate", rate(updates)) if callable(rate) else rate
 
     def apply_single(self, parameter: Tensor, state: OptimizerState) -> Any:
         """The new value of one parameter, from `parameter.data`, `parameter.grad` and its state, which it may write.

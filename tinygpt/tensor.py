@@ -408,6 +408,14 @@ class Tensor:
                 return apply(rule, *inputs)
         raise TypeError(f"np.{ufunc.__name__} has no rule for tensors: use a Tensor operation, or .numpy() for values")
 
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        """np.concatenate([tensor, …]) would lose the gradients without a word: it is refused instead."""
+        if function in _HARMLESS:
+            return function(*(_plain(a) for a in args), **{key: _plain(a) for key, a in kwargs.items()})
+        raise TypeError(
+            f"np.{function.__name__} would lose the gradients of tensors: use a Tensor operation, or .numpy()"
+        )
+
     def __reduce__(self) -> Any:
         """Copies and pickles are leaves of their own, with the values and the gradient but without the past."""
         return _leaf, (self.data, self._requires_grad, self.grad)
@@ -427,6 +435,7 @@ class Tensor:
         return f"Tensor({values}{dtype}{', requires_grad=True' if self._requires_grad else ''})"
 
 
+_HARMLESS = {np.shape, np.ndim, np.size, np.array_equal, np.allclose, np.isclose, np.array2string}
 _COMPARISONS = {np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal}
 
 
@@ -551,12 +560,18 @@ def _holds_tensors(data: Any) -> bool:
 
 
 def _data(x: Any) -> Any:
-    """The values of a tensor or of (nested) lists of numbers; anything else as it is."""
-    return x.data if isinstance(x, Tensor) else Tensor(x).data if isinstance(x, (list, tuple)) else x
+    """The values of an operand: numbers and arrays as they are, the rest as a Tensor takes or refuses it."""
+    if isinstance(x, Tensor):
+        return x.data
+    return x if isinstance(x, (int, float, np.ndarray, np.generic)) else Tensor(x).data
 
 
 def _index(x: Any) -> Any:
     return x.data if isinstance(x, Tensor) else x
+
+
+def _plain(x: Any) -> Any:
+    return np.asarray(x.data) if isinstance(x, Tensor) else x
 
 
 def _array(x: Any) -> Any:
@@ -564,7 +579,11 @@ def _array(x: Any) -> Any:
 
 
 def _tensors(items: Sequence[Any]) -> list[Tensor]:
-    return [item if isinstance(item, Tensor) else Tensor(item) for item in items]
+    dtype = next((item.dtype for item in items if isinstance(item, Tensor)), None)
+    return [
+        item if isinstance(item, Tensor) else Tensor(item, dtype if isinstance(item, (int, float)) else None)
+        for item in items
+    ]
 
 
 def _flat(lengths: tuple[Any, ...]) -> tuple[int, ...]:

@@ -110,20 +110,24 @@ def _cut(points: Any, losses: Any, end: int, optimizer: Optimizer) -> Trajectory
 
 
 def instability(surface: Surface, trajectory: Trajectory) -> Instability | None:
-    """Where the path of a gradient descent first became unstable; None where it never did, or for other classes.
+    """Where the path of a gradient descent first became unstable.
 
     A step of SGD bears a curvature h while λh is below 2, with heavy-ball momentum μ below 2 (1 + μ) / (1 − τ), with
-    Nesterov's below 2 (1 + μ) / (1 + 2μ).
+    Nesterov's below 2 (1 + μ) / (1 + 2μ). None where the path never was beyond that; or for other classes, and for
+    hyperparameters that are arrays, of which this says nothing.
 
     Source: Polyak 1964, section 2; for the limits, the eigenvalues of the update on ½hw².
     """
     sgd = trajectory.optimizer
+    visited = trajectory.points[: trajectory.diverged_at]
     if not isinstance(sgd, SGD):
         return None
-    mu = sgd.momentum
-    limit = 2 * (1 + mu) / (1 + 2 * mu if sgd.nesterov else 1 - sgd.dampening * (mu != 0))
-    visited = trajectory.points[: trajectory.diverged_at]
-    products = sgd.learning_rate * (surface.curvatures(visited[:, 0], visited[:, 1])[:, 1] + sgd.weight_decay)
+    rates = np.array([sgd.learning_rate_at(step) for step in range(len(visited))])
+    mu, tau = sgd.momentum, sgd.dampening if np.any(sgd.momentum) else 0.0
+    if rates.ndim > 1 or np.ndim(mu) or np.ndim(tau) or np.ndim(sgd.weight_decay) or tau == 1:
+        return None
+    limit = 2 * (1 + mu) / (1 + 2 * mu if sgd.nesterov else 1 - tau)
+    products = rates * (surface.curvatures(visited[:, 0], visited[:, 1])[:, 1] + sgd.weight_decay)
     beyond = np.flatnonzero(products > limit)
     return Instability(int(beyond[0]), float(products[beyond[0]]), float(limit)) if beyond.size else None
 
@@ -133,15 +137,27 @@ def tuned_learning_rate(surface: Surface | str | Loss, make: Callable[..., Optim
 
     Best is the lowest mean of log₁₀(loss − lowest + 1e-12) over the steps, so that being quick counts as well as
     arriving. The optimizer takes the rate as `learning_rate`; its other hyperparameters are as they are.
+
+    Raises: ValueError where the optimizer refuses them all.
     """
     surface = as_surface(surface)
-    racers = {str(rate): partial(make, learning_rate=rate) for rate in _RATES}
+    racers, refusals = {}, []
+    for rate in _RATES:
+        racer = partial(make, learning_rate=rate)
+        try:
+            racer(Walker(surface.start))
+        except ValueError as refusal:
+            refusals.append(refusal)
+        else:
+            racers[str(rate)] = racer
+    if not racers:
+        raise refusals[0]
     lowest = surface.lowest
-    scores = [
-        np.inf if t.diverged_at is not None else np.mean(np.log10(np.maximum(t.losses - lowest, 0) + 1e-12))
-        for t in descend(surface, racers, steps=steps).values()
-    ]
-    return _RATES[int(np.argmin(scores))]
+    scores = {
+        label: np.inf if t.diverged_at is not None else np.mean(np.log10(np.maximum(t.losses - lowest, 0) + 1e-12))
+        for label, t in descend(surface, racers, steps=steps).items()
+    }
+    return float(min(scores, key=lambda label: scores[label]))
 
 
 _RATES: list[float] = [10.0 ** (quarter / 4) for quarter in range(-20, 5)]

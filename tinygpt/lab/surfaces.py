@@ -37,16 +37,20 @@ class Surface:
     source: str = ""
     gradient_noise: Callable[[np.random.Generator], Any] | None = None
 
+    def __post_init__(self) -> None:
+        """Lists serve as well as tuples, but would make a surface no key."""
+        for name in ("start", "minima", "bounds"):
+            object.__setattr__(self, name, _tuples(getattr(self, name)))
+
     @property
     def lowest(self) -> float:
         """The loss at the minima; where none is known, the lowest on a grid over the bounds."""
-        if self.minima:
-            return min(float(self.values(x, y)) for x, y in self.minima)
-        return float(np.min(self.grid()[2]))
+        values = np.array([self.values(x, y) for x, y in self.minima] or self.grid()[2])
+        return float(np.min(values, where=np.isfinite(values), initial=np.inf)) if np.isfinite(values).any() else 0.0
 
     def values(self, x: Any, y: Any) -> Any:
         """The loss at arrays of positions."""
-        with no_grad():
+        with no_grad(), np.errstate(all="ignore"):  # a surface may be infinite, or nowhere, at some places
             return np.asarray(_as_array(self.loss(Tensor(x), Tensor(y))))
 
     def slopes(self, x: Any, y: Any) -> tuple[Any, Any]:
@@ -77,6 +81,14 @@ class Surface:
         """x (n,), y (n,) and the losses (n, n), row by row in y, over the bounds."""
         x, y = (np.linspace(low, high, n) for low, high in self.bounds)
         return x, y, np.broadcast_to(self.values(*np.meshgrid(x, y)), (n, n))
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, (list, tuple)) else value
+
+
+def _as_array(value: Any) -> Any:
+    return value.data if isinstance(value, Tensor) else value
 
 
 def as_surface(surface: Surface | str | Loss) -> Surface:
@@ -238,7 +250,3 @@ SURFACES: dict[str, Surface] = {
         "cliff", _cliff, (1.05, 2.0), ((0.0, 0.0),), ((-3.0, 3.0), (-3.0, 3.0)), "½x² + .05y² + 40·sigmoid(20(x − 1))"
     ),
 }
-
-
-def _as_array(value: Any) -> Any:
-    return value.data if isinstance(value, Tensor) else value

@@ -18,10 +18,11 @@ from tinygpt.lab.surfaces import Point, Surface
 
 _Arrangement = tuple[int, int, Box, Box]
 # width and height of the picture, and the boxes of its two panels; the narrow one stacks them
-WIDE: _Arrangement = (900, 400, (44, 34, 486, 332), (596, 34, 208, 332))
+WIDE: _Arrangement = (900, 400, (44, 34, 486, 332), (596, 34, 200, 332))
 NARROW: _Arrangement = (480, 620, (44, 254, 424, 332), (44, 34, 330, 160))
 LABEL_GAP = 14.0  # logical pixels from one name to the next
 LOWEST_GAP = 1e-12  # losses closer to the minimum than this are drawn here
+MOST_STILLS = 12  # of a megabyte each, for the scales that one drag comes by
 NEAR = 1e-3  # a loss this close to the minimum counts as arrived
 
 
@@ -85,6 +86,8 @@ class RacePicture(Scene):
             panel.set(xlim=(0, steps), yscale="log", ylim=(10.0**low, 10.0**high))
             self._scale = scale
         if scale not in self._stills:
+            if len(self._stills) >= MOST_STILLS:
+                self._stills.clear()
             stride = max(1, math.ceil((high - low) / 6))
             panel.set(yticks=10.0 ** np.arange(high, low - 1, -stride), xticks=sorted({0, steps // 2, steps}))
             panel.minorticks_off()
@@ -120,8 +123,7 @@ def draw_hill(axes: Any, surface: Surface, theme: Any) -> None:
     box = axes.get_window_extent()
     (left, right), (bottom, top) = _widened(surface.bounds, box.width / box.height)
     x, y = np.linspace(left, right, 150), np.linspace(bottom, top, 110)
-    with np.errstate(all="ignore"):
-        gap = np.broadcast_to(surface.values(*np.meshgrid(x, y)), (len(y), len(x))) - surface.lowest
+    gap = np.broadcast_to(surface.values(*np.meshgrid(x, y)), (len(y), len(x))) - surface.lowest
     finite = np.isfinite(gap)
     gap = np.where(finite, np.maximum(gap, 0), np.max(gap, where=finite, initial=0))
     height = np.log(gap + max(float(np.quantile(gap, 0.02)), 1e-9))
@@ -141,8 +143,8 @@ def race_caption(surface: Surface, trajectories: Mapping[str, Trajectory], step:
     lowest = surface.lowest
     first = next(iter(trajectories.values()))
     steps = len(first.losses) - 1
-    progress = f"{steps} steps" if step == steps else f"step {step} of {steps}"
-    sentences = [f"{surface.name} from {_point(first.points[0])}, {progress}, {_rates(trajectories)}."]
+    progress = f"step {step} of {steps}" if step < steps else f"{steps} step{'s' if steps != 1 else ''}"
+    sentences = [f"{surface.name} from {_point(first.points[0])}, {progress}{_rates(trajectories)}."]
     gaps = {label: t.losses[: step + 1] - lowest for label, t in trajectories.items()}
     alive = {label: g[-1] for label, g in gaps.items() if np.isfinite(g[-1])}
     if alive:
@@ -166,7 +168,9 @@ def _cause(surface: Surface, t: Trajectory) -> str:
         product, limit = f"{unstable.product:.3g}", f"{unstable.limit:.3g}"
         return f": λ · curvature was {product} at step {unstable.step}, and it bears {limit}"
     path = t.points[: t.diverged_at]
-    if len(path) < 2:
+    if len(path) == 0:
+        return ", where it started: off the map"
+    if len(path) == 1:
         return ": its first step left the map"
     length = float(np.max(np.linalg.norm(np.diff(path, axis=0), axis=1)))
     width = surface.bounds[0][1] - surface.bounds[0][0]
@@ -174,27 +178,24 @@ def _cause(surface: Surface, t: Trajectory) -> str:
 
 
 def _rates(trajectories: Mapping[str, Trajectory]) -> str:
-    rates = {
-        label: f"{float(np.max(t.optimizer.learning_rate)):.3g}"
-        for label, t in trajectories.items()
-        if hasattr(t.optimizer, "learning_rate")
-    }
-    if len(set(rates.values())) == 1:
-        return f"λ = {next(iter(rates.values()))}"
-    return "λ = " + ", ".join(f"{rate} ({label})" for label, rate in rates.items())
+    optimizers = {label: t.optimizer for label, t in trajectories.items() if hasattr(t.optimizer, "learning_rate")}
+    rates = {label: f"{float(np.max(optimizer.learning_rate)):.3g}" for label, optimizer in optimizers.items()}
+    if len(set(rates.values())) <= 1:
+        return "".join(f", λ = {rate}" for rate in set(rates.values()))
+    return ", λ = " + ", ".join(f"{rate} ({label})" for label, rate in rates.items())
 
 
 def _short(number: float) -> str:
     """Two digits, as a person would write them."""
-    if abs(number) < 1e-12:
+    if number < LOWEST_GAP:
         return "0"
-    return (
-        f"{number:.1e}".replace("e-0", "e-").replace("e+0", "e") if not 1e-3 <= abs(number) < 1e4 else f"{number:.2g}"
-    )
+    if 1e-3 <= number < 1e4:
+        return f"{float(f'{number:.2g}'):g}"
+    return f"{number:.1e}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
 
 
 def _point(p: Any) -> str:
-    return f"({p[0]:.2f}, {p[1]:.2f})".replace("-", "−")
+    return f"({p[0]:.2f}, {p[1]:.2f})".replace("-", "−") if np.isfinite(p).all() else "a start off the map"
 
 
 def _widened(bounds: tuple[Point, Point], aspect: float) -> tuple[Point, Point]:

@@ -8,6 +8,7 @@ lower left corner, as Agg counts them, unless a name says *logical*: those are t
 from __future__ import annotations
 
 import io
+import warnings
 from functools import lru_cache
 from typing import Any
 
@@ -22,6 +23,7 @@ from PIL import Image
 
 from tinygpt.lab.charts.style import THEMES, TYPE_SIZE
 
+MOST = 100_000  # bytes of a picture that is kept in a notebook
 DPI = 100  # at which a point of type is 1.39 logical pixels
 Box = tuple[int, int, int, int]  # left, bottom, width, height in logical pixels
 
@@ -42,7 +44,7 @@ class Scene:
             (left / self.width, bottom / self.height, width / self.width, height / self.height),
             facecolor=self.theme.page,
         )
-        axes.set_title(title, loc="left", fontsize=11, color=self.theme.ink, pad=8)
+        axes.set_title(title, loc="left", fontsize=11, color=self.theme.ink, pad=8, parse_math=False)
         axes.tick_params(labelsize=TYPE_SIZE, labelcolor=self.theme.ink, color=self.theme.faint, length=3, which="both")
         axes.spines[:].set_visible(False)
         return axes
@@ -73,6 +75,8 @@ class Scene:
 
     def write(self, pixel: Any, text: str, colour: str, align: float = 0.0) -> None:
         """Words in one line, centred in height on a pixel; align 0 begins there, .5 is centred, 1 ends there."""
+        if not np.isfinite(pixel).all():
+            return
         cover = _letters(text, self.ratio)
         screen: Any = np.asarray(self.canvas.buffer_rgba())
         rows, columns = screen.shape[:2]
@@ -89,9 +93,14 @@ class Scene:
         return stream.getvalue()
 
     def png(self) -> bytes:
-        """The frame as PNG of few colours: small and sharp, to be kept in a notebook."""
-        stream = io.BytesIO()
-        self._image().quantize(160, dither=Image.Dither.NONE).save(stream, "PNG", optimize=True)
+        """The frame as PNG of few colours, to be kept in a notebook: as sharp as fits into MOST bytes."""
+        image = self._image()
+        for scale in (1.0, 0.75, 0.5, 0.35):
+            stream = io.BytesIO()
+            smaller = image.resize((round(scale * image.width), round(scale * image.height)))
+            smaller.quantize(160, dither=Image.Dither.NONE).save(stream, "PNG", optimize=True)
+            if stream.tell() <= MOST:
+                break
         return stream.getvalue()
 
     def _image(self) -> Image.Image:
@@ -122,8 +131,10 @@ def _letters(text: str, ratio: float) -> Any:
     """How much of each pixel the words cover, (height, width, 1): drawn once, then laid over every frame."""
     figure = Figure(figsize=(4, 0.2), dpi=DPI * ratio, facecolor="white")
     canvas: Any = FigureCanvasAgg(figure)
-    figure.text(0.01, 0.5, text, fontsize=TYPE_SIZE, color="black", verticalalignment="center_baseline")
-    canvas.draw()
+    figure.text(0.01, 0.5, text, fontsize=TYPE_SIZE, va="center_baseline", parse_math=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of letters that the font lacks: they show as boxes
+        canvas.draw()
     cover = 1 - np.asarray(canvas.buffer_rgba())[:, :, :1] / 255
     inked = np.flatnonzero(cover.any(axis=(0, 2)))
     return cover[:, inked[0] : inked[-1] + 1] if inked.size else cover[:, :1]

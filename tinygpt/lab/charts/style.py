@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from matplotlib.colors import LinearSegmentedColormap
@@ -55,7 +55,8 @@ def styles(labels: Iterable[str]) -> dict[str, Style]:
         if label in STYLES:
             chosen[label] = STYLES[label]
         else:
-            chosen[label] = OWN[spare % len(OWN)]
+            turn = spare + spare // len(OWN)  # a fourth has the first's colour with the second's dash
+            chosen[label] = replace(OWN[spare % len(OWN)], dash=OWN[turn % len(OWN)].dash)
             spare += 1
     return chosen
 

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from html import escape
 from typing import Any
 
 import ipywidgets
@@ -57,21 +58,25 @@ class Explorer(VBox):  # type: ignore[misc]
         self.surface = as_surface(surface)
         self.trajectories: dict[str, Trajectory] = {}
         self._refused: dict[str, str] = {}
+        self._complaint = ""
+        self._begin: Point = self.surface.start
         self._pictures: dict[tuple[Any, ...], RacePicture] = {}
-        self._tuned: dict[tuple[str, str], float] = {}
+        self._tuned: dict[tuple[Surface, str], float] = {}
         self._held = True
+        self._complains = False  # in the cell that makes the figure an error is raised, and later told in the caption
         self._view = Picture()
         self._make_knobs()
         self._make_controls(self.surface.start if start is None else start, steps)
         super().__init__(self._layout(), _dom_classes=("tinygpt-explorer",))
         self._held = False
-        self._view.observe(lambda _: self._paint(), ["ratio", "theme", "narrow"])
+        self._view.observe(self._adapt, ["ratio", "theme", "narrow"])
         self._view.observe(self._point, "pointer")
         self._view.on_nudge(self._nudge)
-        if tuned:
+        if tuned and "learning_rate" in self.knobs:
             self.rates.value = TUNED
         else:
             self._run()
+        self._complains = True
         replace_earlier(self)
 
     @property
@@ -125,7 +130,7 @@ class Explorer(VBox):  # type: ignore[misc]
         return name == "learning_rate" and self.rates.value == TUNED
 
     def _tuned_rate(self, label: str) -> float:
-        key = self.surface.name, label
+        key = self.surface, label
         if key not in self._tuned:
             defaults = {name: self._initial[f"{label}.{name}"] for name in self._free[label] if name != "learning_rate"}
             make = partial(self._makers[label], **keywords(self._makers[label], defaults))
@@ -179,31 +184,32 @@ class Explorer(VBox):  # type: ignore[misc]
 
     @contextmanager
     def _one_run(self) -> Iterator[None]:
-        """Turn several knobs and run once, at the end."""
+        """Turn several knobs and run once, at the end.
+
+        What goes wrong, in a reader's own code say, is told in the caption, and the figure stays alive.
+        """
         outermost, self._held = not self._held, True
         try:
             yield
+            if outermost:
+                self._run()
+        except Exception as error:
+            if not (outermost and self._complains):
+                raise
+            self._complaint = f"{type(error).__name__}: {error}. The picture is of the last run that worked."
+            self._view.show(self.picture, self._complaint)
         finally:
             if outermost:
                 self._held = False
-        if outermost:
-            self._changed()
 
     # --- what happens then -------------------------------------------------------------------------------------------
 
     def _changed(self, _: Any = None) -> None:
-        """Run and repaint; what goes wrong in a reader's own code is told in the caption: the figure stays alive."""
-        if self._held:
-            return
-        try:
-            self._run()
-        except Exception as error:
-            self._view.show(
-                self.picture, f"{type(error).__name__}: {error}. The picture shows the last run that worked."
-            )
+        with self._one_run():
+            pass
 
     def _run(self) -> None:
-        racers, self._refused = {}, {}
+        racers, refused = {}, {}
         for label, make in self._makers.items():
             if self.shown[label].value:
                 values = {name: self.knobs[f"{label}.{name}"].value for name in self._free[label]}
@@ -211,20 +217,31 @@ class Explorer(VBox):  # type: ignore[misc]
                 try:
                     racer(Walker(self.start))
                 except ValueError as error:
-                    self._refused[label] = str(error)
+                    refused[label] = str(error)
                 else:
                     racers[label] = racer
-        self.trajectories = descend(self.surface, racers, self.start, self.steps.value)
+        start = self.start
+        self.trajectories = descend(self.surface, racers, start, self.steps.value)
+        self._refused, self._begin, self._complaint = refused, start, ""
         self._paint()
 
-    def _paint(self, _: Any = None) -> None:
-        if self._held:
-            return
-        picture, step = self._scene(), min(self.scrub.value, self.steps.value)
-        picture.draw(self.trajectories, self._styles, self.start, step)
-        self._view.show(picture.jpeg(), self._words(step))
+    def _scrubbed(self, _: Any) -> None:
+        if not self._held:
+            self._paint()
+
+    def _adapt(self, _: Any) -> None:
+        """Draw for another screen or page, once for all that has changed of it."""
+        if self._scene() is not self._painted:
+            self._paint()
+
+    def _paint(self) -> None:
+        self._painted, step = self._scene(), min(self.scrub.value, self.steps.value)
+        self._painted.draw(self.trajectories, self._styles, self._begin, step)
+        self._view.show(self._painted.jpeg(), self._words(step))
 
     def _words(self, step: int) -> str:
+        if self._complaint:
+            return self._complaint
         refusals = [f"{label} is not running: {reason}." for label, reason in self._refused.items()]
         return " ".join([race_caption(self.surface, self.trajectories, step), *refusals])
 
@@ -272,7 +289,7 @@ class Explorer(VBox):  # type: ignore[misc]
         self._restart = Button(description="reset start", tooltip="the start as the surface has it")
         for widget in (self._x, self._y, *self.shown.values()):
             widget.observe(self._changed, "value")
-        self.scrub.observe(self._paint, "value")
+        self.scrub.observe(self._scrubbed, "value")
         self.surfaces.observe(self._change_surface, "value")
         self.steps.observe(self._change_steps, "value")
         self.rates.observe(self._change_rates, "value")
@@ -286,7 +303,7 @@ class Explorer(VBox):  # type: ignore[misc]
         for label, box in self.shown.items():
             style = self._styles[label]
             box.description_allow_html = True
-            box.description = f'<span style="color:{style.line(theme)}">{_SHAPES[style.marker]}</span> {label}'
+            box.description = f'<span style="color:{style.line(theme)}">{_SHAPES[style.marker]}</span> {escape(label)}'
 
     def _layout(self) -> list[Any]:
         row = {"flex_flow": "row wrap", "align_items": "center"}
@@ -294,7 +311,7 @@ class Explorer(VBox):  # type: ignore[misc]
         rest = []
         for label, free in self._free.items():
             own = [self.knobs[f"{label}.{name}"] for name in free]
-            rest.append(Box([HTML(f"<b>{label}</b>", layout={"width": "90px"}), *own], layout=row))
+            rest.append(Box([HTML(f"<b>{escape(label)}</b>", layout={"width": "90px"}), *own], layout=row))
         fold = Accordion([VBox(rest)], titles=("every knob of every optimizer",), selected_index=None)
         top = [self.surfaces, self.rates] if "learning_rate" in self.knobs else [self.surfaces]
         return [
@@ -316,7 +333,7 @@ class Explorer(VBox):  # type: ignore[misc]
         """The live widget where there is a front end, and the picture with its caption where there is none."""
         bundle = super()._repr_mimebundle_(**options)
         still = RacePicture(self.surface, ratio=2)
-        still.draw(self.trajectories, self._styles, self.start, min(self.scrub.value, self.steps.value))
+        still.draw(self.trajectories, self._styles, self._begin, min(self.scrub.value, self.steps.value))
         picture = {"text/plain": self.caption, "image/png": base64.b64encode(still.png()).decode("ascii")}
         return {**bundle, **picture}, {"image/png": {"width": still.width}}
 

@@ -57,11 +57,9 @@ def hyperparameters(make: Callable[..., Optimizer]) -> dict[str, Any]:
             continue
         if _is_pair(default):
             free.update(zip(_parts(name), default, strict=True))
-        elif name in KNOBS:
-            knob = KNOBS[name]
-            known = default is not parameter.empty and not (default == 0 and knob.default > 0)
-            free[name] = default if known else knob.default
-        elif isinstance(default, (bool, int, float)):
+        elif name in KNOBS and (default is parameter.empty or (default == 0 and KNOBS[name].default > 0)):
+            free[name] = KNOBS[name].default
+        elif isinstance(default, (bool, int, float)) and math.isfinite(default):
             free[name] = default
         elif default is parameter.empty:
             raise ValueError(
@@ -112,8 +110,9 @@ def control(name: str, value: Any, owner: str = "") -> Any:
         return ipywidgets.FloatLogSlider(
             value, min=knob.low, max=knob.high, step=knob.step, readout_format=".2g", **shared
         )
-    value = min(max(value, knob.low), knob.high)
     digits = max(0, -math.floor(math.log10(knob.step)))
+    value = round(knob.low + round((value - knob.low) / knob.step) * knob.step, digits + 6)
+    value = min(max(value, knob.low), knob.high)
     return ipywidgets.FloatSlider(
         value, min=knob.low, max=knob.high, step=knob.step, readout_format=f".{digits}f", **shared
     )
@@ -125,7 +124,7 @@ def _range(default: float) -> Knob:
         exponent = round(math.log10(default))
         return Knob("", "", exponent - 3, exponent + 3, default, 0.05, log=True)
     if 0 <= default <= 1:
-        return Knob("", "", 0, 1, default, 0.01)
+        return Knob("", "", 0, 1, default, 0.001)
     low, high = sorted((0.0, 4 * default))
     return Knob("", "", low, high, default, 10.0 ** (math.floor(math.log10(abs(default))) - 1))
 

@@ -159,23 +159,24 @@ def _reached(root: Module) -> list[tuple[str, Tensor | Module]]:
 
 
 def _collect(holder: Any, prefix: str, seen: set[int], found: list[tuple[str, Tensor | Module]]) -> None:
-    for key, item in _items(holder):
+    for key, item in vars(holder).items() if isinstance(holder, Module) else _items(holder):
         tensor = isinstance(item, Tensor)
         if (tensor or isinstance(item, (Module, list, tuple, dict))) and key[:1] != "_" and id(item) not in seen:
             seen.add(id(item))
             if tensor or isinstance(item, Module):
                 if "." in key:
-                    raise ValueError(f"the keys of {prefix[:-1]} must hold no dots, got {key!r}: rename it")
+                    raise ValueError(
+                        f"the keys of {prefix[:-1] or 'a module'} must hold no dots, got {key!r}: rename it"
+                    )
                 found.append((prefix + key, item))
             if not tensor:
                 _collect(item, f"{prefix}{key}.", seen, found)
 
 
 def _items(holder: Any) -> Iterable[tuple[str, Any]]:
-    if isinstance(holder, Module):
-        return vars(holder).items()
-    if isinstance(holder, dict):
-        if len({str(key) for key in holder}) < len(holder):
-            raise ValueError(f"keys must differ as text, for they become names, got {list(holder)}: rename one")
-        return [(str(key), item) for key, item in holder.items()]
-    return [(str(i), item) for i, item in enumerate(holder)]
+    """The members of a list, tuple or dict with their names."""
+    if not isinstance(holder, dict):
+        return [(str(i), item) for i, item in enumerate(holder)]
+    if len({str(key) for key in holder}) < len(holder):
+        raise ValueError(f"keys must differ as text, for they become names, got {list(holder)}: rename one")
+    return [(str(key), item) for key, item in holder.items()]

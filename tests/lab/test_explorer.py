@@ -6,6 +6,7 @@ import base64
 import gc
 import io
 import math
+import sys
 import tracemalloc
 from collections.abc import Iterator
 from functools import cache, partial
@@ -701,6 +702,16 @@ def test_a_closed_explorer_is_closed() -> None:
     explorer = made()
     explorer.close()
     assert explorer.comm is None
+
+
+@pytest.mark.parametrize("wrong", [{"surface": "nowhere"}, {"optimizers": [Adam]}, {"optimizers": {"mine": object}}])
+def test_one_that_could_not_be_made_dies_in_silence(wrong: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    complaints: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", complaints.append)
+    with pytest.raises((TypeError, ValueError)):
+        Explorer(**wrong)
+    gc.collect()
+    assert complaints == []
 
 
 def test_every_control_has_a_name_for_those_who_do_not_see_it() -> None:

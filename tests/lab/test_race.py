@@ -22,7 +22,7 @@ from tinygpt.lab.descent import Trajectory, Walker, descend
 from tinygpt.lab.surfaces import SURFACES, Surface, as_surface, quadratic
 
 PIXEL = 1e-6  # the rounding of affine maps, in logical pixels
-PICTURES_KEPT = 40  # still pictures of 1.4 megabytes and more
+PICTURES_KEPT = 20  # still pictures of 1.4 megabytes and more
 
 RACERS = {
     "SGD": partial(SGD, learning_rate=1e-3),

@@ -16,7 +16,7 @@ from tinygpt.tensor import Tensor
 
 MakeOptimizer = Callable[[Module], Optimizer]  # an Optimizer subclass, or a partial of one
 
-REACH = 3.0  # a path further from the middle than this many times the surface's bounds has diverged
+REACH = 3.0  # how many times the surface's bounds the map is wide; a path that leaves the map has diverged
 
 
 class Walker(Module):
@@ -72,18 +72,17 @@ def descend(
     racers = [make(walker) for make, walker in zip(optimizers.values(), walkers, strict=True)]
     running = [(i, racer, walker.position) for i, (racer, walker) in enumerate(zip(racers, walkers, strict=True))]
     here = np.tile(begin, (len(racers), 1))  # (racers, 2)
-    middle = np.mean(surface.bounds, axis=1)
-    reach = REACH * (np.array(surface.bounds)[:, 1] - middle)
+    (x0, x1), (y0, y1) = map_of(surface)
     points = np.full((len(racers), steps + 1, 2), np.nan)
     losses = np.full((len(racers), steps + 1), np.nan)
     cuts = np.full(len(racers), steps + 1)
     with np.errstate(all="ignore"):  # a path that overflows is cut
         for step in range(steps + 1):
-            if not (abs(here - middle) <= reach).all():
-                within = (abs(here - middle) <= reach).all(axis=1)
-                here[~within] = middle  # a harmless place to wait
-                cuts[~within] = np.minimum(cuts[~within], step)
-                running = [racer for racer in running if within[racer[0]]]
+            for i, (x, y) in enumerate(here.tolist()):
+                if not (x0 <= x <= x1 and y0 <= y <= y1):  # nor is NaN
+                    here[i] = (x0 + x1) / 2, (y0 + y1) / 2  # a harmless place to wait
+                    cuts[i] = min(cuts[i], step)
+                    running = [racer for racer in running if racer[0] != i]
             if not running:
                 break
             losses[:, step], slopes = surface.slopes(here[:, 0], here[:, 1])
@@ -97,6 +96,14 @@ def descend(
         label: _cut(points[i], losses[i], cuts[i], racer)
         for i, (label, racer) in enumerate(zip(optimizers, racers, strict=True))
     }
+
+
+def map_of(surface: Surface) -> tuple[Point, Point]:
+    """The surface's bounds, widened REACH times about their middle."""
+    (x0, x1), (y0, y1) = surface.bounds
+    dx, dy = REACH * (x1 - x0) / 2, REACH * (y1 - y0) / 2
+    x, y = (x0 + x1) / 2, (y0 + y1) / 2
+    return (x - dx, x + dx), (y - dy, y + dy)
 
 
 def _cut(points: Any, losses: Any, end: int, optimizer: Optimizer) -> Trajectory:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,7 @@ class Surface:
         here = Tensor(x, float, requires_grad=True), Tensor(y, float, requires_grad=True)
         loss = self.loss(*here)
         if isinstance(loss, Tensor) and loss.requires_grad:
-            loss.backward(np.ones(loss.shape))
+            loss.backward(_ones(loss.shape))
         gradients = np.zeros((*here[0].shape, 2))
         for axis, position in enumerate(here):
             if position.grad is not None:
@@ -81,6 +82,11 @@ class Surface:
         """x (n,), y (n,) and the losses (n, n), row by row in y, over the bounds."""
         x, y = (np.linspace(low, high, n) for low, high in self.bounds)
         return x, y, np.broadcast_to(self.values(*np.meshgrid(x, y)), (n, n))
+
+
+@lru_cache
+def _ones(shape: tuple[int, ...]) -> Any:
+    return np.ones(shape)
 
 
 def _tuples(value: Any) -> Any:

@@ -45,6 +45,8 @@ class Explorer(VBox):  # type: ignore[misc]
     is a multiple of each one's own best on this surface.
     """
 
+    _link: Any = None  # of the player to the step shown
+
     def __init__(
         self,
         surface: Surface | str | Loss = "rosenbrock",
@@ -326,7 +328,8 @@ class Explorer(VBox):  # type: ignore[misc]
 
     def close(self) -> None:
         """Close the widget, and the link that nothing else would close."""
-        self._link.close()
+        if self._link is not None:
+            self._link.close()
         super().close()
 
     def _repr_mimebundle_(self, **options: Any) -> Any:

@@ -230,7 +230,7 @@ SURFACES: dict[str, Surface] = {
     ),
     "rastrigin": Surface("Rastrigin", _rastrigin, (-2.0, 3.5), ((0.0, 0.0),), _square(5.12), _LIBRARY),
     "ackley": Surface("Ackley", _ackley, (2.5, -1.7), ((0.0, 0.0),), _square(5.0), _LIBRARY),
-    "booth": Surface("Booth", _booth, (-7.0, -4.0), ((1.0, 3.0),), _square(10.0), _LIBRARY),
+    "booth": Surface("Booth", _booth, (-7.0, 6.0), ((1.0, 3.0),), _square(10.0), _LIBRARY),
     "matyas": Surface("Matyas", _matyas, (-8.0, 3.0), ((0.0, 0.0),), _square(10.0), _LIBRARY),
     "goldstein_price": Surface(
         "Goldstein–Price (log)", _goldstein_price, (-1.5, 0.5), ((0.0, -1.0),), _square(2.0), _LIBRARY

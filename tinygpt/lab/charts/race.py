@@ -195,7 +195,10 @@ def _short(number: float) -> str:
 
 
 def _point(p: Any) -> str:
-    return f"({p[0]:.2f}, {p[1]:.2f})".replace("-", "−") if np.isfinite(p).all() else "a start off the map"
+    if not np.isfinite(p).all():
+        return "a start off the map"
+    x, y = (f"{v:.2f}" if v == 0 or abs(v) >= 0.005 else f"{v:.0e}" for v in p)  # 1e-06 is not 0: ask the saddle
+    return f"({x}, {y})".replace("-", "−")
 
 
 def _widened(bounds: tuple[Point, Point], aspect: float) -> tuple[Point, Point]:

@@ -28,7 +28,7 @@ from tinygpt.lab.widgets.knobs import SHARED, hyperparameters, keywords
 
 FLAT = 100_000  # bytes that an explorer may hold more after many updates; one path kept of each would be more
 KILOBYTES_100 = 100_000  # what a stored picture may weigh
-STEPS = 40
+STEPS = 20
 TWO = {label: RACE[label] for label in ("momentum", "Adam")}  # that have all the shared knobs, where two will do
 
 OWN = [f"{label}.{name}" for label, make in RACE.items() for name in hyperparameters(make)]

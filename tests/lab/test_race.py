@@ -225,7 +225,7 @@ def test_the_losses_are_not_on_the_hill(narrow: bool) -> None:
 
 
 @every_shape
-@pytest.mark.parametrize("loss", [1e-12, 1e-3, 1.0, 1e4])
+@pytest.mark.parametrize("loss", [1e-12, 1.0, 1e4])
 @pytest.mark.parametrize("ratio", [1, 2])
 def test_names_of_lines_that_end_together_do_not_cover_each_other(loss: float, ratio: float, narrow: bool) -> None:
     on = picture("quadratic", "light", ratio, narrow)

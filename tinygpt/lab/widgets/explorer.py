@@ -124,9 +124,8 @@ class Explorer(VBox):  # type: ignore[misc]
         with self._one_run():
             for label, free in self._free.items():
                 if name in free:
-                    own = self.knobs[f"{label}.{name}"]
-                    value = change["new"] * (self._tuned_rate(label) if self._is_tuned(name) else 1.0)
-                    own.value = min(max(value, own.min if name != "learning_rate" else 1e-6), 1e2)
+                    unit = self._tuned_rate(label) if self._is_tuned(name) else 1.0
+                    self.knobs[f"{label}.{name}"].value = change["new"] * unit
 
     def _is_tuned(self, name: str) -> bool:
         return name == "learning_rate" and self.rates.value == TUNED

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from tinygpt import checkpoint
 from tinygpt.tensor import Tensor
+
+Found = TypeVar("Found")
 
 
 class Module:
@@ -33,7 +35,7 @@ class Module:
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
         """Every parameter once, with its name, in the order of the attributes."""
-        return iter([(name, found) for name, found in _reached(self) if isinstance(found, Tensor)])
+        return iter(_reached(self, Tensor))
 
     def parameters(self) -> Iterator[Tensor]:
         """Every parameter once."""
@@ -45,7 +47,7 @@ class Module:
 
     def named_modules(self) -> Iterator[tuple[str, Module]]:
         """This module (named "") and every module below it, once each."""
-        return iter([(name, found) for name, found in _reached(self) if isinstance(found, Module)])
+        return iter(_reached(self, Module))
 
     def modules(self) -> Iterator[Module]:
         """This module and every module below it."""
@@ -151,26 +153,25 @@ def require_same_names(source: str, found: Any, own: Any) -> None:
         raise ValueError(f"{source} {' and '.join(complaints)}: strict=False takes what fits")
 
 
-def _reached(root: Module) -> list[tuple[str, Tensor | Module]]:
-    """Every module and tensor that can be reached from root, once, with its path; a module before what it holds."""
-    found: list[tuple[str, Tensor | Module]] = [("", root)]
-    _collect(root, "", {id(root)}, found)
+def _reached(root: Module, kind: type[Found]) -> list[tuple[str, Found]]:
+    """Every tensor, or every module, that can be reached from root, once, with its path; a module before its parts."""
+    found: list[tuple[str, Found]] = [("", root)] if isinstance(root, kind) else []
+    _collect(root, "", kind, {id(root)}, found)
     return found
 
 
-def _collect(holder: Any, prefix: str, seen: set[int], found: list[tuple[str, Tensor | Module]]) -> None:
+def _collect(holder: Any, prefix: str, kind: type[Found], seen: set[int], found: list[tuple[str, Found]]) -> None:
     for key, item in vars(holder).items() if isinstance(holder, Module) else _items(holder):
-        tensor = isinstance(item, Tensor)
-        if (tensor or isinstance(item, (Module, list, tuple, dict))) and key[:1] != "_" and id(item) not in seen:
+        if isinstance(item, _REACHABLE) and key[:1] != "_" and id(item) not in seen:
             seen.add(id(item))
-            if tensor or isinstance(item, Module):
+            if isinstance(item, kind):
                 if "." in key:
                     raise ValueError(
                         f"the keys of {prefix[:-1] or 'a module'} must hold no dots, got {key!r}: rename it"
                     )
                 found.append((prefix + key, item))
-            if not tensor:
-                _collect(item, f"{prefix}{key}.", seen, found)
+            if not isinstance(item, Tensor):
+                _collect(item, f"{prefix}{key}.", kind, seen, found)
 
 
 def _items(holder: Any) -> Iterable[tuple[str, Any]]:
@@ -180,3 +181,6 @@ def _items(holder: Any) -> Iterable[tuple[str, Any]]:
     if len({str(key) for key in holder}) < len(holder):
         raise ValueError(f"keys must differ as text, for they become names, got {list(holder)}: rename one")
     return [(str(key), item) for key, item in holder.items()]
+
+
+_REACHABLE = (Tensor, Module, list, tuple, dict)

@@ -663,7 +663,7 @@ def test_the_stored_output_is_the_caption_and_the_picture() -> None:
     assert data["application/vnd.jupyter.widget-view+json"]["model_id"] == explorer.model_id
 
 
-@pytest.mark.parametrize("name", ["rastrigin", "levy", "ackley", "rosenbrock"])
+@pytest.mark.parametrize("name", ["rastrigin", "levy", "rosenbrock"])
 def test_the_stored_picture_is_small_even_of_the_roughest_surfaces(name: str) -> None:
     data, _ = made(name, RACE)._repr_mimebundle_()
     assert len(base64.b64decode(data["image/png"])) <= KILOBYTES_100

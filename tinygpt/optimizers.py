@@ -178,10 +178,12 @@ class SGD(Optimizer):
     @elementwise
     def apply_single(self, parameter: Tensor, state: OptimizerState) -> Any:
         """One step of (momentum) gradient descent."""
-        w, mu, tau = parameter.data, self.momentum, self.dampening
-        g = parameter.grad + self.weight_decay * w
-        if isinstance(mu, np.ndarray) or mu > 0:
-            v = mu * state["v"] + (1 - tau * (mu != 0)) * g if "v" in state else g
+        w, g, mu = parameter.data, parameter.grad, self.momentum
+        if _acts(self.weight_decay):
+            g = g + self.weight_decay * w
+        if _acts(mu):
+            tau = self.dampening * (mu != 0)
+            v = mu * state["v"] + (1 - tau) * g if "v" in state else +g  # a copy
             state["v"] = v
             g = g + mu * v if self.nesterov else v
         return w - self.learning_rate * g
@@ -217,8 +219,9 @@ class Adam(Optimizer):
     @elementwise
     def apply_single(self, parameter: Tensor, state: OptimizerState) -> Any:
         """One step of Adam."""
-        w, (b1, b2) = parameter.data, self.betas
-        g = parameter.grad + self.weight_decay * w
+        w, g, (b1, b2) = parameter.data, parameter.grad, self.betas
+        if _acts(self.weight_decay):
+            g = g + self.weight_decay * w
         t = state.get("t", 0) + 1
         m = b1 * state.get("m", 0.0) + (1 - b1) * g
         v = b2 * state.get("v", 0.0) + (1 - b2) * g**2
@@ -310,6 +313,11 @@ class AdaGrad(Optimizer):
         v = state.get("v", 0.0) + g**2
         state["v"] = v
         return w - self.learning_rate * g / (np.sqrt(v) + self.eps)
+
+
+def _acts(hyperparameter: Any) -> bool:
+    """Whether a term is there at all: where its factor is the number 0 it is left out (0 · ∞ would be NaN)."""
+    return isinstance(hyperparameter, np.ndarray) or hyperparameter != 0
 
 
 def _number(name: str, value: Any, high: float = np.inf, below: float = np.inf) -> Any:

@@ -225,8 +225,8 @@ def test_the_losses_are_not_on_the_hill(narrow: bool) -> None:
 
 
 @every_shape
-@pytest.mark.parametrize("loss", [1e-12, 1.0, 1e4])
-@pytest.mark.parametrize("ratio", [1, 3])
+@pytest.mark.parametrize("loss", [1e-12, 1e4])
+@pytest.mark.parametrize("ratio", [1, 2])
 def test_names_of_lines_that_end_together_do_not_cover_each_other(loss: float, ratio: float, narrow: bool) -> None:
     on = picture("quadratic", "light", ratio, narrow)
     labels = [*STYLES, "mine", "yours", "theirs"]
@@ -260,8 +260,8 @@ def test_names_stand_in_the_order_of_their_lines() -> None:
 
 
 @every_shape
-@pytest.mark.parametrize("ratio", [1, 3])
-@pytest.mark.parametrize("label", STYLES)
+@pytest.mark.parametrize("ratio", [1, 2])
+@pytest.mark.parametrize("label", ["momentum", "Nesterov"])  # the longest
 def test_a_name_begins_right_of_its_line_and_ends_within_the_picture(label: str, ratio: float, narrow: bool) -> None:
     on = picture("quadratic", "light", ratio, narrow)
     before = drawn(on, {}, 1)

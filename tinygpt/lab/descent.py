@@ -131,7 +131,7 @@ def instability(surface: Surface, trajectory: Trajectory) -> Instability | None:
         return None
     rates = np.array([sgd.learning_rate_at(step) for step in range(len(visited))])
     mu, tau = sgd.momentum, sgd.dampening if np.any(sgd.momentum) else 0.0
-    if rates.ndim > 1 or np.ndim(mu) or np.ndim(tau) or np.ndim(sgd.weight_decay) or tau == 1:
+    if rates.ndim > 1 or np.ndim(mu) or np.ndim(tau) or np.ndim(sgd.weight_decay) or tau >= 1:
         return None
     limit = 2 * (1 + mu) / (1 + 2 * mu if sgd.nesterov else 1 - tau)
     products = rates * (surface.curvatures(visited[:, 0], visited[:, 1])[:, 1] + sgd.weight_decay)

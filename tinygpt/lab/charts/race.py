@@ -57,6 +57,7 @@ class RacePicture(Scene):
                 continue
             path = to_hill(t.points[: last + 1])
             curve = to_loss(np.column_stack([np.arange(last + 1), gaps[label][: last + 1]]))
+            self.stroke(path, theme.casing, width=3.6, clip=self.hill)
             self.stroke(path, style.line(theme), style.dash, clip=self.hill)
             self.stroke(curve, style.line(theme), style.dash, clip=self.loss)
             ends.append((path[-1], curve[-1], style))
@@ -171,7 +172,7 @@ def _cause(surface: Surface, t: Trajectory) -> str:
     if len(path) == 0:
         return ", where it started: off the map"
     if len(path) == 1:
-        return ": its first step left the map"
+        return ": its first step left the map, or was no number"
     length = float(np.max(np.linalg.norm(np.diff(path, axis=0), axis=1)))
     width = surface.bounds[0][1] - surface.bounds[0][0]
     return f": its longest step was {_short(length)} on a map {_short(width)} wide"

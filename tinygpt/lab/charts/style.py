@@ -63,13 +63,14 @@ def styles(labels: Iterable[str]) -> dict[str, Style]:
 
 @dataclass(frozen=True)
 class Theme:
-    """The page: its background, the ink on it, faint lines, contour lines, and the hill from valley to height."""
+    """The page: background, ink, faint lines, contour lines, what lies under a path, the hill from valley to top."""
 
     is_dark: bool
     page: str
     ink: str
     faint: str
     contour: str
+    casing: str
     hill: LinearSegmentedColormap
 
 
@@ -80,6 +81,7 @@ THEMES = {
         "#1B1F24",
         "#D9DDE2",
         "#FFFFFF",
+        "#FFFFFF90",
         LinearSegmentedColormap.from_list(
             "light hill", ("#FBF7EC", "#EFE6D2", "#D9D3C7", "#B9C0C4", "#93A7B4", "#6F8CA0")
         ),
@@ -90,6 +92,7 @@ THEMES = {
         "#E6EAEE",
         "#363D45",
         "#5A6874",
+        "#11111190",
         LinearSegmentedColormap.from_list(
             "dark hill", ("#3A382F", "#2F3335", "#29313A", "#222B34", "#1B242C", "#151C23")
         ),

@@ -55,6 +55,10 @@ class Explorer(VBox):  # type: ignore[misc]
         steps: int = 200,
         tuned: bool = False,
     ) -> None:
+        if not isinstance(optimizers or {}, Mapping):
+            raise TypeError(f'optimizers must map labels to classes, like {{"Adam": Adam}}, got {optimizers!r}')
+        if steps < 1:
+            raise ValueError(f"steps must be >= 1, got {steps}")
         self._makers = dict(RACE if optimizers is None else optimizers)
         self._styles = styles(self._makers)
         self.surface = as_surface(surface)

@@ -15,8 +15,7 @@ import json
 import math
 import os
 import re
-import secrets
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -34,8 +33,8 @@ def save(file: File, content: Any) -> None:
     """
     text = _canonical(_encode(content, ""))
     document = f'{{"format":"tinygpt","version":{VERSION},"checksum":"{_checksum(text)}","content":{text}}}\n'
-    target = Path(os.path.realpath(file))  # a link keeps pointing where it points
-    draft = target.with_name(f".{secrets.token_hex(8)}.tmp")
+    target = os.path.realpath(file)  # a link keeps pointing where it points
+    draft = os.path.join(os.path.dirname(target), f".{os.urandom(8).hex()}.tmp")
     try:
         with open(draft, "x", encoding="ascii") as stream:
             stream.write(document)
@@ -43,7 +42,8 @@ def save(file: File, content: Any) -> None:
             os.fsync(stream.fileno())
         os.replace(draft, target)
     except BaseException:
-        draft.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.remove(draft)
         raise
 
 
@@ -52,8 +52,9 @@ def load(file: File) -> Any:
 
     Raises: ValueError for anything else than a whole file of this format and version; OSError from the disk.
     """
-    name = Path(file).name
-    raw = Path(file).read_bytes()
+    name = os.path.basename(file)
+    with open(file, "rb") as stream:
+        raw = stream.read()
     try:
         document = json.loads(raw.decode("ascii"), object_pairs_hook=_no_duplicates)
         if not isinstance(document, dict) or document.get("format") != "tinygpt":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -101,7 +100,7 @@ class Module:
         Raises: ValueError that names what differs.
         """
         if isinstance(file_or_weights, (str, os.PathLike)):
-            source, content = str(Path(file_or_weights).name), checkpoint.load(file_or_weights)
+            source, content = os.path.basename(file_or_weights), checkpoint.load(file_or_weights)
             if not isinstance(content, dict) or content.get("kind") != "weights":
                 raise ValueError(f"{source} must hold a module's weights, but it holds something else: pick another")
             weights = content["weights"]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,8 +33,7 @@ class OptimizerState(dict[str, Any]):
         return list(_leaves(self, ""))
 
 
-@dataclass(frozen=True)
-class SavedState:
+class SavedState(NamedTuple):
     """A state that was read: where from, the slots, the shapes of the parameters they belong to, the count of updates.
 
     A list does not know the count: None.
@@ -65,7 +63,7 @@ def read_state(file: checkpoint.File, name: str, own: Mapping[str, Tensor]) -> S
 
     Raises: ValueError for anything else; OSError from the disk.
     """
-    source, content = Path(file).name, checkpoint.load(file)
+    source, content = os.path.basename(file), checkpoint.load(file)
     if not isinstance(content, dict) or content.get("kind") != KIND:
         raise ValueError(f"{source} must hold an optimizer's state, but it holds something else: pick another file")
     if content.get("class") != name:

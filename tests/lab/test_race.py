@@ -396,7 +396,9 @@ def test_one_without_a_limit_is_told_by_its_longest_step() -> None:
 def test_one_that_leaves_with_its_first_step_is_told_so() -> None:
     surface = quadratic(10)
     race = descend(surface, {"mine": partial(Drift, x=100.0)}, steps=5)
-    assert race_caption(surface, race, 5).endswith("mine diverged at step 1: its first step left the map, or was no number.")
+    assert race_caption(surface, race, 5).endswith(
+        "mine diverged at step 1: its first step left the map, or was no number."
+    )
 
 
 def test_nobody_running_is_told() -> None:

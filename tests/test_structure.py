@@ -17,7 +17,7 @@ PACKAGE = Path(tinygpt.__file__).parent
 LADDER: tuple[tuple[str, ...], ...] = (  # a module may import from lower rungs; a package also from within itself
     ("tinygpt.ops", "tinygpt.checkpoint"),
     ("tinygpt.tensor",),
-    ("tinygpt.module",),
+    ("tinygpt.module", "tinygpt.check"),
     ("tinygpt.state",),
     ("tinygpt.nn", "tinygpt.losses", "tinygpt.optimizers", "tinygpt.schedules"),
     ("tinygpt.gpt", "tinygpt.text"),

@@ -753,3 +753,24 @@ def test_surfaces_seen_before_do_not_pile_up() -> None:
     for name in SURFACES:
         explorer.surfaces.value = name
     assert len(explorer._pictures) <= 4
+
+
+def test_reset_gives_a_tuned_figure_back_as_it_was_made() -> None:
+    explorer = Explorer("quadratic", steps=20, tuned=True)
+    made = explorer.caption
+    explorer.rates.value = explorer.rates.options[0]
+    explorer.knobs["momentum"].value = 0.5
+    explorer._reset.click()
+    assert explorer.caption == made
+
+
+def test_reset_gives_the_start_back_that_the_figure_was_made_with() -> None:
+    explorer = Explorer("quadratic", start=(1.0, 2.0), steps=5)
+    explorer.start = (0.5, 0.5)
+    explorer._restart.click()
+    assert explorer.start == (1.0, 2.0)
+
+
+def test_a_start_off_the_map_is_one_sentence() -> None:
+    explorer = Explorer("quadratic", start=(1e9, 0.0), steps=5)
+    assert explorer.caption == "quadratic ravine: the start is off the map, so nobody runs."

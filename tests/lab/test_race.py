@@ -378,7 +378,7 @@ def test_the_caption_names_the_step_and_the_cause_of_a_divergence() -> None:
     surface, race = on_parabola(0.3)  # y doubles: 0.5 · 2ⁿ > 9 at the fifth step
     assert race_caption(surface, race, 50) == (
         "quadratic ravine from (−2.50, 0.50), 50 steps, λ = 0.3. "
-        "SGD diverged at step 5: λ · curvature was 3 at step 0, and it bears 2."
+        "SGD diverged at step 5: λ · curvature was 3 at step 0, and the limit is 2."
     )
 
 
@@ -390,7 +390,8 @@ def test_a_divergence_still_to_come_is_not_told() -> None:
 def test_one_without_a_limit_is_told_by_its_longest_step() -> None:
     surface = quadratic(10)
     race = descend(surface, {"mine": partial(Drift, x=2.0)}, steps=20)  # −2.5 + 2n > 9 at the sixth step
-    assert race_caption(surface, race, 20).endswith("mine diverged at step 6: its longest step was 2 on a map 6 wide.")
+    told = "mine diverged at step 6: its longest step was 2 on a surface 6 wide."
+    assert race_caption(surface, race, 20).endswith(told)
 
 
 def test_one_that_leaves_with_its_first_step_is_told_so() -> None:

@@ -6,6 +6,7 @@ The hill is drawn once. A new frame restores it and draws the lines only, which 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -97,6 +98,8 @@ class RacePicture(Scene):
         return self._stills[scale]
 
     def _draw_start(self, pixel: Any) -> None:
+        if not self.hill.bbox.contains(*pixel):
+            return
         self.mark(pixel, "o", 9.0, self.theme.page, self.theme.ink, 1.8, clip=self.hill)
         self.write((pixel[0] - 10 * self.ratio, pixel[1]), "start", self.theme.ink, 1.0)
 
@@ -141,6 +144,8 @@ def race_caption(surface: Surface, trajectories: Mapping[str, Trajectory], step:
     """The race in words: who is lowest, who came near the minimum first, and who diverged, when and why."""
     if not trajectories:
         return f"{surface.name}: no optimizer is running."
+    if all(t.diverged_at == 0 for t in trajectories.values()):
+        return f"{surface.name}: the start is off the map, so nobody runs."
     lowest = surface.lowest
     first = next(iter(trajectories.values()))
     steps = len(first.losses) - 1
@@ -167,22 +172,24 @@ def _cause(surface: Surface, t: Trajectory) -> str:
     unstable = instability(surface, t)
     if unstable is not None:
         product, limit = f"{unstable.product:.3g}", f"{unstable.limit:.3g}"
-        return f": λ · curvature was {product} at step {unstable.step}, and it bears {limit}"
+        return f": λ · curvature was {product} at step {unstable.step}, and the limit is {limit}"
     path = t.points[: t.diverged_at]
-    if len(path) == 0:
-        return ", where it started: off the map"
     if len(path) == 1:
         return ": its first step left the map, or was no number"
     length = float(np.max(np.linalg.norm(np.diff(path, axis=0), axis=1)))
     width = surface.bounds[0][1] - surface.bounds[0][0]
-    return f": its longest step was {_short(length)} on a map {_short(width)} wide"
+    return f": its longest step was {_short(length)} on a surface {_short(width)} wide"
 
 
 def _rates(trajectories: Mapping[str, Trajectory]) -> str:
     optimizers = {label: t.optimizer for label, t in trajectories.items() if hasattr(t.optimizer, "learning_rate")}
     rates = {label: f"{float(np.max(optimizer.learning_rate)):.3g}" for label, optimizer in optimizers.items()}
-    if len(set(rates.values())) <= 1:
-        return "".join(f", λ = {rate}" for rate in set(rates.values()))
+    if not rates:
+        return ""
+    common, count = Counter(rates.values()).most_common(1)[0]
+    if len(rates) == 1 or (count > 1 and count >= len(rates) - 1):
+        others = "".join(f" ({label} {rate})" for label, rate in rates.items() if rate != common)
+        return f", λ = {common}{others}"
     return ", λ = " + ", ".join(f"{rate} ({label})" for label, rate in rates.items())
 
 
@@ -196,8 +203,6 @@ def _short(number: float) -> str:
 
 
 def _point(p: Any) -> str:
-    if not np.isfinite(p).all():
-        return "a start off the map"
     x, y = (f"{v:.2f}" if v == 0 or abs(v) >= 0.005 else f"{v:.0e}" for v in p)  # 1e-06 is not 0: ask the saddle
     return f"({x}, {y})".replace("-", "−")
 

@@ -71,8 +71,10 @@ class Explorer(VBox):  # type: ignore[misc]
         self._held = True
         self._complains = False  # in the cell that makes the figure an error is raised, and later told in the caption
         self._view = Picture()
+        self._home: Point = self.surface.start if start is None else start
+        self._home_rates = TUNED if tuned else SAME
         self._make_knobs()
-        self._make_controls(self.surface.start if start is None else start, steps)
+        self._make_controls(self._home, steps)
         super().__init__(self._layout(), _dom_classes=("tinygpt-explorer",))
         self._held = False
         self._view.observe(self._adapt, ["ratio", "theme", "narrow"])
@@ -156,7 +158,7 @@ class Explorer(VBox):  # type: ignore[misc]
     def _change_surface(self, _: Any) -> None:
         with self._one_run():
             self.surface = self._surfaces[self.surfaces.value]
-            self.start = self.surface.start
+            self.start = self._home = self.surface.start
             if self._is_tuned("learning_rate"):
                 self._turn_all("learning_rate", {"new": self.knobs["learning_rate"].value})
 
@@ -172,9 +174,10 @@ class Explorer(VBox):  # type: ignore[misc]
             self.rates.value = SAME
             for name, value in self._initial.items():
                 self.knobs[name].value = value
+            self.rates.value = self._home_rates
 
     def _reset_start(self, _: Any) -> None:
-        self.start = self.surface.start
+        self.start = self._home
 
     def _point(self, change: Any) -> None:
         picture = self._scene()
@@ -291,7 +294,7 @@ class Explorer(VBox):  # type: ignore[misc]
             for label in self._makers
         }
         self._reset = Button(description="reset knobs", tooltip="all knobs as they were; the start stays")
-        self._restart = Button(description="reset start", tooltip="the start as the surface has it")
+        self._restart = Button(description="reset start", tooltip="the start as it was, or as the surface has it")
         for widget in (self._x, self._y, *self.shown.values()):
             widget.observe(self._changed, "value")
         self.scrub.observe(self._scrubbed, "value")
@@ -313,6 +316,8 @@ class Explorer(VBox):  # type: ignore[misc]
     def _layout(self) -> list[Any]:
         row = {"flex_flow": "row wrap", "align_items": "center"}
         shared = [self.knobs[name] for name in SHARED if name in self.knobs]
+        for knob in shared:
+            knob.layout.width = "400px" if knob is self.knobs.get("learning_rate") else "220px"
         rest = []
         for label, free in self._free.items():
             own = [self.knobs[f"{label}.{name}"] for name in free]

@@ -1,7 +1,9 @@
 """Every lesson in a real JupyterLab: it shows its stored pictures, runs from top to bottom, and nothing complains."""
 
 import pytest
+from driver import SECOND
 from links import NOTEBOOKS
+from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
 
@@ -14,7 +16,7 @@ def test_a_lesson_opens_with_its_pictures_and_runs_without_an_error(lab, name):
     lab.open(name)
     stored = [output for cell in lab.cells() for output in cell.get("outputs", [])]
     pictures = sum("image/png" in output.get("data", {}) for output in stored)
-    assert lab.page.locator(".jp-OutputArea-output img").count() == pictures
+    expect(lab.page.locator(".jp-OutputArea-output img")).to_have_count(pictures, timeout=20 * SECOND)  # lazily drawn
     assert lab.page.get_by_text(NO_MODEL).count() == 0
 
     lab.run_all()

@@ -28,12 +28,11 @@ class Workload:
     figures: Callable[[], dict[str, float]] | None = None
 
 
-def _slider() -> Callable[[], object]:
-    """One move of the learning-rate slider: five descents of 200 steps, the picture drawn and encoded."""
+def _slider(name: str, low: float, high: float) -> Callable[[], object]:
+    """One move of a shared slider: the descents of 200 steps that it concerns, the picture drawn and encoded."""
     explorer = Explorer("rosenbrock", RACE, steps=200)
-    rates = itertools.cycle(np.linspace(5e-4, 1.5e-3, 101))
-    knob = explorer.knobs["learning_rate"]
-    return lambda: setattr(knob, "value", float(next(rates)))
+    values = itertools.cycle(np.linspace(low, high, 101))
+    return lambda: setattr(explorer.knobs[name], "value", float(next(values)))
 
 
 _RACERS = {
@@ -97,9 +96,13 @@ def _import_figures(modules: str, runs: int = 15) -> dict[str, float]:
 
 
 WORKLOADS = {
-    "slider": Workload("slider move: 5 optimizers × 200 steps, and the picture", _slider),
-    "descent": Workload("  of it: the descents", _descent),
-    "paint": Workload("  of it: drawing and encoding", _paint),
+    "slider": Workload(
+        "λ slider: 5 optimizers × 200 steps, and the picture", partial(_slider, "learning_rate", 5e-4, 1.5e-3)
+    ),
+    "momentum": Workload("μ slider: the 2 optimizers that have it", partial(_slider, "momentum", 0.5, 0.95)),
+    "beta": Workload("β₁ slider: Adam", partial(_slider, "beta1", 0.5, 0.95)),
+    "descent": Workload("  of the λ slider: the descents", _descent),
+    "paint": Workload("  of each: drawing and encoding", _paint),
     "adam": Workload("1000 Adam steps on Rosenbrock, two scalars, float64", _rosenbrock_steps, runs=20),
     "import": Workload("import tinygpt, beyond bare Python", figures=lambda: _import_figures("tinygpt")),
     "numpy": Workload("import numpy, beyond bare Python", figures=lambda: _import_figures("numpy")),

@@ -774,3 +774,10 @@ def test_reset_gives_the_start_back_that_the_figure_was_made_with() -> None:
 def test_a_start_off_the_map_is_one_sentence() -> None:
     explorer = Explorer("quadratic", start=(1e9, 0.0), steps=5)
     assert explorer.caption == "quadratic ravine: the start is off the map, so nobody runs."
+
+
+def test_a_knob_that_one_optimizer_has_runs_no_other() -> None:
+    explorer = Explorer("quadratic", steps=20)
+    before = dict(explorer.trajectories)
+    explorer.knobs["beta1"].value = 0.5
+    assert [label for label, t in explorer.trajectories.items() if t is not before[label]] == ["Adam"]

@@ -63,6 +63,7 @@ class Explorer(VBox):  # type: ignore[misc]
         self._styles = styles(self._makers)
         self.surface = as_surface(surface)
         self.trajectories: dict[str, Trajectory] = {}
+        self._runs: dict[str, tuple[Any, ...]] = {}  # what each trajectory is of
         self._refused: dict[str, str] = {}
         self._complaint = ""
         self._begin: Point = self.surface.start
@@ -217,20 +218,24 @@ class Explorer(VBox):  # type: ignore[misc]
             pass
 
     def _run(self) -> None:
-        racers, refused = {}, {}
+        """Run those for whom something has changed: a turn of β concerns Adam alone."""
+        racers, refused, runs = {}, {}, {}
+        start, steps = self.start, self.steps.value
         for label, make in self._makers.items():
             if self.shown[label].value:
                 values = {name: self.knobs[f"{label}.{name}"].value for name in self._free[label]}
                 racer = partial(make, **keywords(make, values))
                 try:
-                    racer(Walker(self.start))
+                    racer(Walker(start))
                 except ValueError as error:
                     refused[label] = str(error)
                 else:
                     racers[label] = racer
-        start = self.start
-        self.trajectories = descend(self.surface, racers, start, self.steps.value)
-        self._refused, self._begin, self._complaint = refused, start, ""
+                    runs[label] = (id(self.surface), start, steps, tuple(values.items()))
+        changed = {label: racer for label, racer in racers.items() if self._runs.get(label) != runs[label]}
+        fresh = descend(self.surface, changed, start, steps)
+        self.trajectories = {label: fresh.get(label) or self.trajectories[label] for label in racers}
+        self._runs, self._refused, self._begin, self._complaint = runs, refused, start, ""
         self._paint()
 
     def _scrubbed(self, _: Any) -> None:

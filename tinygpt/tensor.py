@@ -331,7 +331,7 @@ class Tensor:
         return apply(ops.tril, self, diagonal=diagonal)
 
     def __getitem__(self, where: Any) -> Tensor:
-        where = tuple(map(_index, where)) if isinstance(where, tuple) else _index(where)
+        where = tuple(map(_unwrapped, where)) if isinstance(where, tuple) else _unwrapped(where)
         return apply(ops.index, self, where=where)
 
     def __len__(self) -> int:
@@ -411,7 +411,7 @@ class Tensor:
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         """np.concatenate([tensor, …]) would lose the gradients without a word: it is refused instead."""
         if function in _HARMLESS:
-            return function(*(_plain(a) for a in args), **{key: _plain(a) for key, a in kwargs.items()})
+            return function(*(_unwrapped(a) for a in args), **{key: _unwrapped(a) for key, a in kwargs.items()})
         raise TypeError(
             f"np.{function.__name__} would lose the gradients of tensors: use a Tensor operation, or .numpy()"
         )
@@ -529,12 +529,8 @@ def _data(x: Any) -> Any:
     return x if isinstance(x, (int, float, np.ndarray, np.generic)) else Tensor(x).data
 
 
-def _index(x: Any) -> Any:
+def _unwrapped(x: Any) -> Any:
     return x.data if isinstance(x, Tensor) else x
-
-
-def _plain(x: Any) -> Any:
-    return np.asarray(x.data) if isinstance(x, Tensor) else x
 
 
 def _array(x: Any) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,7 @@ class Surface:
         for name in ("start", "minima", "bounds"):
             object.__setattr__(self, name, _tuples(getattr(self, name)))
 
-    @property
+    @cached_property
     def lowest(self) -> float:
         """The loss at the minima; where none is known, the lowest on a grid over the bounds."""
         values = np.array([self.values(x, y) for x, y in self.minima] or self.grid()[2])

@@ -11,7 +11,7 @@ class Race:
 
     def __init__(self, lab: Lab) -> None:
         self.lab, self.page = lab, lab.page
-        self.explorer = self.page.locator(".tinygpt-explorer").first
+        self.explorer = self.page.locator(".tinygpt-instrument").first
         self.canvas = self.explorer.locator("canvas")
 
     def pixels(self) -> str:

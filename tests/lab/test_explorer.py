@@ -75,7 +75,7 @@ def state(explorer: Explorer) -> tuple[Any, ...]:
 
 
 def frames(explorer: Explorer) -> int:
-    return explorer._view.frame
+    return explorer.view.frame
 
 
 # --- every knob -------------------------------------------------------------------------------------------------------
@@ -144,7 +144,7 @@ def test_a_shared_knob_moves_all_that_have_it_and_no_other(name: str) -> None:
 
 
 def test_the_knobs_are_those_of_the_signatures() -> None:
-    assert set(made(optimizers=RACE).knobs) == {*SHARED, *OWN}
+    assert set(made(optimizers=RACE).knobs) == {*SHARED, *OWN, "step"}
 
 
 def test_the_trajectories_are_what_the_knobs_say() -> None:
@@ -210,7 +210,7 @@ def wired(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Explorer, list[Any]
         if data["method"] == "update":
             sent.append(data)
 
-    monkeypatch.setattr(explorer._view.comm, "send", send)
+    monkeypatch.setattr(explorer.view.comm, "send", send)
     yield explorer, sent
     explorer.close()
 
@@ -221,16 +221,16 @@ ACTIONS: dict[str, Any] = {
     "knob in the browser": lambda e: e.knobs["momentum"].set_state({"value": 0.5}),
     "start": lambda e: setattr(e, "start", (1.0, 2.0)),
     "start field": lambda e: e._x.set_state({"value": 1.5}),
-    "pointer in the browser": lambda e: e._view.set_state({"pointer": [0.3, 0.3]}),
-    "arrow key": lambda e: e._view._handle_custom_msg({"nudge": [1, 0]}, []),
+    "pointer in the browser": lambda e: e.view.set_state({"pointer": [0.3, 0.3]}),
+    "arrow key": lambda e: e.view._handle_custom_msg({"nudge": [1, 0]}, []),
     "surface": lambda e: setattr(e.surfaces, "value", "booth"),
     "rates": lambda e: setattr(e.rates, "value", TUNED),
     "checkbox": lambda e: setattr(e.shown["Adam"], "value", False),
     "steps": lambda e: setattr(e.steps, "value", 30),
     "more steps": lambda e: setattr(e.steps, "value", 90),
     "scrub": lambda e: setattr(e.scrub, "value", 3),
-    "theme": lambda e: e._view.set_state({"theme": "dark"}),
-    "screen": lambda e: e._view.set_state({"ratio": 2.0, "theme": "dark", "narrow": True}),
+    "theme": lambda e: e.view.set_state({"theme": "dark"}),
+    "screen": lambda e: e.view.set_state({"ratio": 2.0, "theme": "dark", "narrow": True}),
     "reset of nothing": lambda e: e._reset.click(),
     "restart of nothing": lambda e: e._restart.click(),
 }
@@ -329,12 +329,13 @@ def test_without_any_learning_rate_there_is_nothing_to_tune() -> None:
 
 def test_resetting_the_knobs_brings_all_of_them_back_and_keeps_the_start() -> None:
     explorer = made(optimizers={**TWO, "Scaled": Scaled})
-    values = {name: knob.value for name, knob in explorer.knobs.items()}
-    for knob in explorer.knobs.values():
+    knobs = {name: knob for name, knob in explorer.knobs.items() if name != "step"}
+    values = {name: knob.value for name, knob in knobs.items()}
+    for knob in knobs.values():
         knob.value = not knob.value if isinstance(knob.value, bool) else turned(knob)
     explorer.start = (1.0, 1.0)
     explorer._reset.click()
-    assert {name: knob.value for name, knob in explorer.knobs.items()} == values
+    assert {name: knob.value for name, knob in knobs.items()} == values
     assert explorer.start == (1.0, 1.0)
 
 
@@ -404,10 +405,10 @@ def test_setting_the_start_moves_all(point: Any) -> None:
 @pytest.mark.parametrize(("ratio", "narrow"), [(1.0, False), (2.0, False), (1.0, True)])
 def test_the_start_goes_to_where_the_pointer_is(ratio: float, narrow: bool) -> None:
     explorer = made()
-    explorer._view.ratio, explorer._view.narrow = ratio, narrow
+    explorer.view.ratio, explorer.view.narrow = ratio, narrow
     picture = explorer._scene()
-    right, up = picture.hill.transData.transform((1.25, -0.75)) / ratio
-    explorer._view.pointer = [right / picture.width, 1 - up / picture.height]
+    right, up = picture.hill.axes.transData.transform((1.25, -0.75)) / ratio
+    explorer.view.pointer = [right / picture.width, 1 - up / picture.height]
     assert explorer.start == pytest.approx((1.25, -0.75), abs=1e-3)  # starts are rounded to that
 
 
@@ -415,7 +416,7 @@ def test_the_start_goes_to_where_the_pointer_is(ratio: float, narrow: bool) -> N
 def test_a_pointer_beside_the_hill_moves_nothing(pointer: Any) -> None:
     explorer = made()
     before = state(explorer)
-    explorer._view.pointer = pointer
+    explorer.view.pointer = pointer
     assert state(explorer) == before
 
 
@@ -423,7 +424,7 @@ def test_a_pointer_beside_the_hill_moves_nothing(pointer: Any) -> None:
 def test_arrow_keys_move_the_start_that_way(key: tuple[int, int]) -> None:
     explorer = made()
     x, y = explorer.start
-    explorer._view._handle_custom_msg({"nudge": list(key)}, [])
+    explorer.view._handle_custom_msg({"nudge": list(key)}, [])
     step = 6 / 80  # the bounds are six wide and high
     assert explorer.start == pytest.approx((x + key[0] * step, y + key[1] * step))
 
@@ -671,7 +672,7 @@ def test_the_stored_picture_is_small_even_of_the_roughest_surfaces(name: str) ->
 def test_the_stored_picture_is_light_and_wide_whatever_the_screen() -> None:
     explorer = made()
     before = explorer._repr_mimebundle_()[0]["image/png"]
-    explorer._view.set_state({"ratio": 3.0, "theme": "dark", "narrow": True})
+    explorer.view.set_state({"ratio": 3.0, "theme": "dark", "narrow": True})
     assert explorer._repr_mimebundle_()[0]["image/png"] == before
 
 
@@ -686,14 +687,14 @@ def test_the_stored_picture_is_the_step_shown() -> None:
 @pytest.mark.parametrize(("ratio", "narrow", "size"), [(1.5, False, (1350, 600)), (2.0, True, (960, 1240))])
 def test_the_picture_fits_the_screen_that_is_reported(ratio: float, narrow: bool, size: tuple[int, int]) -> None:
     explorer = made()
-    explorer._view.set_state({"ratio": ratio, "narrow": narrow})
+    explorer.view.set_state({"ratio": ratio, "narrow": narrow})
     assert Image.open(io.BytesIO(explorer.picture)).size == size
 
 
 def test_the_picture_follows_the_theme() -> None:
     explorer = made()
     light = np.mean(Image.open(io.BytesIO(explorer.picture)))
-    explorer._view.theme = "dark"
+    explorer.view.theme = "dark"
     assert np.mean(Image.open(io.BytesIO(explorer.picture))) < 64 < 192 < light
 
 
@@ -752,7 +753,7 @@ def test_surfaces_seen_before_do_not_pile_up() -> None:
     explorer = made(optimizers=RACE)
     for name in SURFACES:
         explorer.surfaces.value = name
-    assert len(explorer._pictures) <= 4
+    assert len(explorer._scenes) <= 4
 
 
 def test_reset_gives_a_tuned_figure_back_as_it_was_made() -> None:

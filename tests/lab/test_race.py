@@ -15,7 +15,8 @@ from PIL import Image
 from readers import Drift, Normalised
 
 from tinygpt import SGD, Adam, Optimizer, RMSProp
-from tinygpt.lab.charts.race import LABEL_GAP, RacePicture, race_caption
+from tinygpt.lab.charts.curves import LABEL_GAP
+from tinygpt.lab.charts.race import RacePicture, race_caption
 from tinygpt.lab.charts.scene import Scene
 from tinygpt.lab.charts.style import STYLES, THEMES, styles
 from tinygpt.lab.descent import Trajectory, Walker, descend
@@ -54,7 +55,7 @@ def pixels(scene: Scene) -> Any:
 
 def drawn(on: RacePicture, trajectories: Mapping[str, Trajectory], step: int, start: Any = None) -> Any:
     """The pixels of a frame."""
-    on.draw(trajectories, styles(trajectories), on.surface.start if start is None else start, step)
+    on.draw(trajectories, styles(trajectories), on.hill.surface.start if start is None else start, step)
     return pixels(on)
 
 
@@ -96,8 +97,8 @@ def test_the_picture_has_the_size_of_its_shape_times_the_ratio(ratio: float, nar
 def test_a_race_changes_pixels_on_the_hill_and_in_the_losses(narrow: bool, theme: str) -> None:
     on = picture("quadratic", theme, narrow=narrow)
     changed = (drawn(on, walks("quadratic"), 100) != drawn(on, walks("quadratic"), 0)).any(axis=2)
-    for axes in (on.hill, on.loss):
-        left, bottom, right, top = axes.bbox.extents.astype(int)
+    for panel in (on.hill, on.loss):
+        left, bottom, right, top = panel.axes.bbox.extents.astype(int)
         assert changed[on.height - top : on.height - bottom, left:right].any()
 
 
@@ -149,7 +150,7 @@ def test_the_start_is_shown_where_it_is() -> None:
     on = picture()
     changed = (drawn(on, {}, 0, start=(1.0, -1.0)) != drawn(on, {}, 0, start=(-2.0, 2.0))).any(axis=2)
     rows, columns = np.nonzero(changed)
-    places = np.array([on.at(x, y) for x, y in zip(columns, rows, strict=True)])
+    places = np.array([on.hill.at(x, y) for x, y in zip(columns, rows, strict=True)])
     for start in ((1.0, -1.0), (-2.0, 2.0)):
         assert np.min(np.hypot(*(places - start).T)) < 0.1
 
@@ -170,20 +171,20 @@ def test_dark_is_darker() -> None:
 def test_every_minimum_is_marked(name: str) -> None:
     on = picture(name)
     frame = drawn(on, walks(name), 0)
-    columns, rows = np.floor(on.hill.transData.transform(on.surface.minima)).astype(int).T
+    columns, rows = np.floor(on.hill.axes.transData.transform(on.hill.surface.minima)).astype(int).T
     ink = [int(on.theme.ink[i : i + 2], 16) for i in (1, 3, 5)]
     assert (frame[len(frame) - 1 - rows, columns] == ink).all()
 
 
 @some_surfaces
 def test_a_step_is_as_long_on_the_screen_whichever_way_it_points(name: str) -> None:
-    origin, right, up = picture(name).hill.transData.transform([(0, 0), (1, 0), (0, 1)])
+    origin, right, up = picture(name).hill.axes.transData.transform([(0, 0), (1, 0), (0, 1)])
     assert right[0] - origin[0] == pytest.approx(up[1] - origin[1])
 
 
 @some_surfaces
 def test_all_of_the_bounds_is_on_the_hill(name: str) -> None:
-    axes = picture(name).hill
+    axes = picture(name).hill.axes
     seen = np.array([axes.get_xlim(), axes.get_ylim()])
     bounds = np.array(SURFACES[name].bounds)
     assert np.all(seen[:, 0] <= bounds[:, 0] + PIXEL)
@@ -198,27 +199,27 @@ def test_all_of_the_bounds_is_on_the_hill(name: str) -> None:
 def test_a_place_on_the_screen_is_the_point_that_is_drawn_there(ratio: float, narrow: bool) -> None:
     on = picture("quadratic", "light", ratio, narrow)
     for point in [(0.0, 0.0), (3.0, 0.5), (-2.5, 1.0)]:
-        right, up = on.hill.transData.transform(point)
-        assert on.at(right / ratio, on.height - up / ratio) == pytest.approx(point, abs=PIXEL)
+        right, up = on.hill.axes.transData.transform(point)
+        assert on.hill.at(right / ratio, on.height - up / ratio) == pytest.approx(point, abs=PIXEL)
 
 
 @every_shape
 @pytest.mark.parametrize("ratio", [1, 3])
 def test_the_hill_reaches_to_the_corners_of_its_axes(ratio: float, narrow: bool) -> None:
     on = picture("quadratic", "light", ratio, narrow)
-    left, bottom, right, top = on.hill.bbox.extents / ratio
+    left, bottom, right, top = on.hill.axes.bbox.extents / ratio
     corners = [(x, on.height - y) for x in (left, right) for y in (bottom, top)]
     middle = np.mean(corners, axis=0)
     for corner in corners:
         outwards = np.sign(corner - middle)
-        assert (on.on_hill(*(corner - outwards)), on.on_hill(*(corner + outwards))) == (True, False)
+        assert (on.hill.holds(*(corner - outwards)), on.hill.holds(*(corner + outwards))) == (True, False)
 
 
 @every_shape
 def test_the_losses_are_not_on_the_hill(narrow: bool) -> None:
     on = picture(narrow=narrow)
-    x, y = on.loss.bbox.extents.reshape(2, 2).mean(axis=0)
-    assert not on.on_hill(x, on.height - y)
+    x, y = on.loss.axes.bbox.extents.reshape(2, 2).mean(axis=0)
+    assert not on.hill.holds(x, on.height - y)
 
 
 # --- names ------------------------------------------------------------------------------------------------------------
@@ -242,14 +243,14 @@ def test_names_stay_within_the_height_of_the_panel(losses: Any, narrow: bool) ->
     on = picture(narrow=narrow)
     found = written(on, {f"mine {i}": walk([(1, 1)] * 2, [1.0, loss]) for i, loss in enumerate(losses)}, 1)
     heights = [pixel[1] for text, pixel in found.items() if text.startswith("mine")]
-    _, bottom, _, top = on.loss.bbox.extents
+    _, bottom, _, top = on.loss.axes.bbox.extents
     assert bottom - PIXEL <= min(heights) <= max(heights) <= top + PIXEL
 
 
 def test_a_lone_name_stands_at_the_end_of_its_line() -> None:
     on = picture()
     pixel = written(on, {"mine": walk([(1, 1)] * 3, [1.0, 0.1, 0.01])}, 2)["mine"]
-    end = on.loss.transData.transform((2, 0.01))
+    end = on.loss.axes.transData.transform((2, 0.01))
     assert (pixel[0] > end[0], pixel[1]) == (True, pytest.approx(end[1]))
 
 
@@ -267,7 +268,7 @@ def test_a_name_begins_right_of_its_line_and_ends_within_the_picture(label: str,
     before = drawn(on, {}, 1)
     lost = {label: walk([(1, 1), (np.nan, np.nan)], [1.0, np.nan])}
     place = written(on, lost, 1)[f"{label} ✕"]
-    beside = slice(int(on.loss.bbox.x1) + 1, None)
+    beside = slice(int(on.loss.axes.bbox.x1) + 1, None)
     columns = np.flatnonzero((pixels(on) != before)[:, beside].any(axis=(0, 2))) + beside.start
     assert place[0] - 1 <= columns[0] <= columns[-1] < on.width * ratio - 1
 
@@ -334,8 +335,6 @@ def test_a_start_far_off_the_map_can_be_drawn(start: Any) -> None:
 
 def test_other_lengths_of_the_race_do_not_pile_up_pictures() -> None:
     on = RacePicture(SURFACES["quadratic"])
-    still = on.still()
-    on.still = lambda: still  # for the time it takes
     for steps in range(1, PICTURES_KEPT + 20):
         drawn(on, walks("quadratic", steps), steps)
     assert len(on._stills) <= PICTURES_KEPT

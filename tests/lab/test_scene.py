@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,17 @@ def words(scene: Scene, place: Place) -> None:
     scene.write(np.multiply(place, scene.ratio), "words", "#D55E00")
 
 
-DRAWINGS = (stroke, dashes, mark, words)
+def fill(scene: Scene, place: Place) -> None:
+    at = np.multiply(place, scene.ratio)
+    scene.fill([at, at + np.multiply((40, 0), scene.ratio), at + np.multiply((20, 25), scene.ratio), at], "#D55E00")
+
+
+def arrow(scene: Scene, place: Place) -> None:
+    at = np.multiply(place, scene.ratio)
+    scene.arrow(at, at + np.multiply((40, 20), scene.ratio), "#D55E00", 3.0)
+
+
+DRAWINGS = (stroke, dashes, mark, words, fill, arrow)
 MIDDLE = (30.0, 20.0)
 every_drawing = pytest.mark.parametrize("draw", DRAWINGS)
 
@@ -53,7 +64,7 @@ def inked(scene: Scene) -> Any:
 
 def empty(ratio: float = 1.0, theme: str = "light") -> Scene:
     scene = Scene(120, 60, theme, ratio)
-    scene.still()
+    scene.begin()
     return scene
 
 
@@ -79,19 +90,18 @@ def test_drawing_changes_pixels(draw: Any) -> None:
 @every_drawing
 def test_restoring_takes_everything_back(draw: Any) -> None:
     scene = empty()
-    still = scene.still()
     before = pixels(scene)
     draw(scene, MIDDLE)
-    scene.restore(still)
+    scene.begin()
     np.testing.assert_array_equal(pixels(scene), before)
 
 
 @every_drawing
 def test_drawing_the_same_gives_the_same_bytes(draw: Any) -> None:
     scene = empty()
-    still, frames = scene.still(), []
+    frames = []
     for _ in range(2):
-        scene.restore(still)
+        scene.begin()
         draw(scene, MIDDLE)
         frames.append((scene.jpeg(), scene.png()))
     assert frames[0] == frames[1]
@@ -111,7 +121,8 @@ def test_a_stroke_is_clipped_to_its_panel() -> None:
     scene = Scene(120, 60)
     axes = scene.panel((20, 10, 40, 30), "")
     axes.set(xticks=[], yticks=[])
-    before = (scene.still(), pixels(scene))[1]
+    scene.begin()
+    before = pixels(scene)
     scene.stroke([(-500, 25), (500, 25)], "#D55E00", clip=axes)
     columns = np.flatnonzero((pixels(scene) != before).any(axis=(0, 2)))
     assert (columns[0], columns[-1]) == (20, 59)
@@ -177,8 +188,110 @@ def test_any_words_can_be_written(text: str) -> None:
     assert scene.png()
 
 
+def test_bold_words_are_wider() -> None:
+    plain, bold = empty(), empty()
+    plain.write((10, 30), "words", "#111111")
+    bold.write((10, 30), "words", "#111111", bold=True)
+    assert inked(bold).sum() > inked(plain).sum()
+
+
+def test_larger_words_are_larger() -> None:
+    plain, large = empty(), empty()
+    plain.write((10, 30), "words", "#111111")
+    large.write((10, 30), "words", "#111111", size=14.0)
+    assert inked(large).sum() > inked(plain).sum()
+
+
 def test_words_that_the_font_lacks_are_no_warning() -> None:
     empty().write((10, 30), "优化器", "#111111")
+
+
+# --- fills, arrows and cells ------------------------------------------------------------------------------------------
+
+
+def test_a_fill_covers_all_of_its_inside() -> None:
+    scene = empty()
+    scene.fill([(20, 10), (60, 10), (60, 40), (20, 40), (20, 10)], "#D55E00")
+    rows, columns = np.nonzero(inked(scene))
+    assert (columns.min(), columns.max(), len(rows)) == (20, 59, 40 * 30)
+
+
+def test_an_arrow_comes_to_a_point_at_its_tip() -> None:
+    scene = empty()
+    scene.arrow((20, 30), (80, 30), "#D55E00", 2.0)
+    assert np.flatnonzero(inked(scene).any(axis=0))[-1] == pytest.approx(79, abs=1.5)
+
+
+@pytest.mark.parametrize("tip", [(20.0, 30.0), (np.nan, 30.0), (np.inf, 30.0)])
+def test_an_arrow_to_nowhere_is_none(tip: Place) -> None:
+    scene = empty()
+    scene.arrow((20, 30), tip, "#D55E00")
+    assert not inked(scene).any()
+
+
+def test_cells_fill_their_panel_from_the_lowest_row_on() -> None:
+    scene = Scene(120, 60)
+    axes = scene.panel((20, 10, 40, 30), "")
+    axes.set(xticks=[], yticks=[])
+    scene.begin()
+    colours = np.zeros((2, 2, 4), np.uint8)
+    colours[..., 3] = 255
+    colours[0, 0, 0], colours[1, 1, 2] = 200, 100  # red below on the left, blue above on the right
+    scene.cells(axes, colours)
+    shown = pixels(scene)
+    assert (tuple(shown[48, 22]), tuple(shown[22, 58])) == ((200, 0, 0), (0, 0, 100))
+
+
+# --- stills -----------------------------------------------------------------------------------------------------------
+
+
+def test_axes_are_arranged_whenever_the_key_changes_and_not_otherwise() -> None:
+    scene, arranged = Scene(120, 60), []
+    for key in (1, 1, 2, 1):
+        scene.begin(key, lambda key=key: arranged.append(key))
+    assert arranged == [1, 2, 1]
+
+
+def test_a_key_that_returns_shows_its_own_still() -> None:
+    scene = Scene(120, 60)
+    axes = scene.panel((20, 10, 40, 30), "")
+    frames = []
+    for top in (1.0, 5.0, 1.0):
+        scene.begin(top, lambda top=top: axes.set(ylim=(0, top)))
+        frames.append(pixels(scene))
+    assert ((frames[0] == frames[2]).all(), (frames[0] == frames[1]).all()) == (True, False)
+
+
+# --- as SVG -----------------------------------------------------------------------------------------------------------
+
+
+@every_drawing
+def test_svg_holds_every_kind_of_drawing(draw: Any) -> None:
+    scene = empty()
+    blank = scene.svg()
+    draw(scene, MIDDLE)
+    assert len(scene.svg()) > len(blank)
+
+
+def test_svg_holds_what_the_frame_holds_and_nothing_of_the_one_before() -> None:
+    scene = empty()
+    blank = scene.svg()
+    stroke(scene, MIDDLE)
+    scene.begin()
+    assert re.sub("[0-9a-f]{10,}|<dc:date>.*", "", scene.svg()) == re.sub("[0-9a-f]{10,}|<dc:date>.*", "", blank)
+
+
+@pytest.mark.parametrize("ratio", [1.0, 2.0])
+def test_svg_has_the_same_size_on_every_screen(ratio: float) -> None:
+    assert 'viewBox="0 0 86.4 43.2"' in empty(ratio).svg()  # points
+
+
+def test_making_svg_leaves_the_frame_as_it_was() -> None:
+    scene = empty(2.0)
+    stroke(scene, MIDDLE)
+    before = pixels(scene)
+    scene.svg()
+    np.testing.assert_array_equal(pixels(scene), before)
 
 
 def test_jpeg_shows_what_was_drawn() -> None:

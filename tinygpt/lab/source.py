@@ -1,10 +1,12 @@
-"""The live source of a function, for a lesson to quote instead of copying."""
+"""Source: live code for a lesson to quote instead of copying, and values as the code that makes them."""
 
 from __future__ import annotations
 
 import inspect
+import json
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 
@@ -23,3 +25,17 @@ class Source(str):
 def show_source(function: Callable[..., Any]) -> Source:
     """The source code of a function or class, as it runs here and now."""
     return Source(textwrap.dedent(inspect.getsource(function)))
+
+
+def as_code(value: Any) -> str:
+    """The Python that makes a value: functions and classes by name, partials and mappings written out."""
+    if isinstance(value, partial):
+        keywords = ", ".join(f"{name}={as_code(v)}" for name, v in value.keywords.items())
+        return f"partial({as_code(value.func)}, {keywords})"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{as_code(key)}: {as_code(v)}" for key, v in value.items()) + "}"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, float):
+        return f"{value:.6g}" if float(f"{value:.6g}") == value else repr(value)
+    return getattr(value, "__name__", None) or repr(value)

@@ -92,41 +92,63 @@ def _parts(pair: str) -> list[str]:
 def control(name: str, value: Any, owner: str = "") -> Any:
     """The widget that sets a hyperparameter (of one owner), from KNOBS, or for others from the value it starts with."""
     knob, words = KNOBS.get(name), name.replace("_", " ")
-    shared: dict[str, Any] = {
-        "description": knob.symbol if knob else words,
-        "tooltip": f"{owner} {knob.words if knob else words}".strip(),
-        "style": {"description_width": "64px"},
-        "layout": {"width": "270px"},
-    }
     if isinstance(value, bool):
-        return ipywidgets.Checkbox(value, **shared, indent=True)
+        return switch(value, words, f"{owner} {words}".strip())
     if isinstance(value, int) and knob is None:
-        return ipywidgets.IntSlider(value, min=min(0, 10 * value), max=max(10, 10 * value), **shared)
-    if knob is None:
-        knob = _range(float(value))
+        return counter(value, min(0, 10 * value), max(10, 10 * value), words, f"{owner} {words}".strip())
+    return slider(value, knob or _range(words, float(value)), owner)
+
+
+def slider(value: float, knob: Knob, owner: str = "") -> Any:
+    """A slider for a number; its value is moved to the nearest that the slider can show."""
+    dress = _dress(knob.symbol, f"{owner} {knob.words}".strip())
     if knob.log:
         exponent = round(math.log10(max(value, 1e-300)) / knob.step) * knob.step  # where the browser would put it too
         value = 10.0 ** min(max(exponent, knob.low), knob.high)
         return ipywidgets.FloatLogSlider(
-            value, min=knob.low, max=knob.high, step=knob.step, readout_format=".2g", **shared
+            value, min=knob.low, max=knob.high, step=knob.step, readout_format=".2g", **dress
         )
     digits = max(0, -math.floor(math.log10(knob.step)))
     value = round(knob.low + round((value - knob.low) / knob.step) * knob.step, digits + 6)
     value = min(max(value, knob.low), knob.high)
     return ipywidgets.FloatSlider(
-        value, min=knob.low, max=knob.high, step=knob.step, readout_format=f".{digits}f", **shared
+        value, min=knob.low, max=knob.high, step=knob.step, readout_format=f".{digits}f", **dress
     )
 
 
-def _range(default: float) -> Knob:
+def counter(value: int, low: int, high: int, symbol: str, words: str) -> Any:
+    """A slider for a whole number, such as a step or a seed."""
+    return ipywidgets.IntSlider(value, min=low, max=high, **_dress(symbol, words))
+
+
+def menu(value: Any, options: Any, symbol: str, words: str) -> Any:
+    """A menu; `options` is what it offers: values, or pairs of a name and a value."""
+    return ipywidgets.Dropdown(options=options, value=value, **_dress(symbol, words))
+
+
+def switch(value: bool, symbol: str, words: str) -> Any:
+    """A box to tick."""
+    return ipywidgets.Checkbox(value, **_dress(symbol, words))
+
+
+def _dress(symbol: str, words: str) -> dict[str, Any]:
+    return {
+        "description": symbol,
+        "tooltip": words,
+        "style": {"description_width": "64px"},
+        "layout": {"width": "270px"},
+    }
+
+
+def _range(words: str, default: float) -> Knob:
     """A range for a hyperparameter nobody has heard of: [0, 1] holds most, and small ones go by powers of ten."""
     if 0 < default < 0.05:
         exponent = round(math.log10(default))
-        return Knob("", "", exponent - 3, exponent + 3, default, 0.05, log=True)
+        return Knob(words, words, exponent - 3, exponent + 3, default, 0.05, log=True)
     if 0 <= default <= 1:
-        return Knob("", "", 0, 1, default, 0.001)
+        return Knob(words, words, 0, 1, default, 0.001)
     low, high = sorted((0.0, 4 * default))
-    return Knob("", "", low, high, default, 10.0 ** (math.floor(math.log10(abs(default))) - 1))
+    return Knob(words, words, low, high, default, 10.0 ** (math.floor(math.log10(abs(default))) - 1))
 
 
 def _is_pair(default: Any) -> bool:

@@ -4,6 +4,7 @@ function render({ model, el }) {
   const canvas = document.createElement("canvas");
   canvas.tabIndex = 0;
   canvas.setAttribute("role", "img");
+  canvas.style.cursor = model.get("hint") ? "crosshair" : "default";
   const caption = document.createElement("p");
   el.classList.add("tinygpt-picture");
   el.append(canvas, caption);
@@ -25,7 +26,7 @@ function render({ model, el }) {
       canvas.getContext("2d").drawImage(bitmap, 0, 0);
       bitmap.close();
       caption.textContent = model.get("caption");
-      canvas.setAttribute("aria-label", model.get("caption") + " Arrow keys move the start.");
+      canvas.setAttribute("aria-label", [model.get("caption"), model.get("hint")].join(" ").trim());
       canvas.dataset.frame = model.get("frame");
     }
     decoding = false;
@@ -83,7 +84,7 @@ function render({ model, el }) {
   let root, naming = 0;
   const names = new MutationObserver(() => { naming ||= requestAnimationFrame(name); });
   requestAnimationFrame(() => {
-    root = el.closest(".tinygpt-explorer") || el;
+    root = el.closest(".tinygpt-instrument") || el;
     names.observe(root, {
       childList: true, subtree: true, characterData: true, attributes: true, attributeFilter: ["class"],
     });

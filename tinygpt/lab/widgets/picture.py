@@ -15,14 +15,16 @@ _HERE = Path(__file__).parent
 class Picture(anywidget.AnyWidget):
     """Shows `image` (JPEG) over its `caption`.
 
-    The browser sets `pointer`, as fractions of width and height from the upper left corner, and, once and when they
-    change, the screen's pixel `ratio`, the page's `theme` and whether it is `narrow`.
+    `hint` says in words what pointer and arrow keys do there. The browser sets `pointer`, as fractions of width and
+    height from the upper left corner, and, once and when they change, the screen's pixel `ratio`, the page's `theme`
+    and whether it is `narrow`.
     """
 
     _esm = _HERE / "picture.js"
     _css = _HERE / "picture.css"
     image = traitlets.Bytes().tag(sync=True)
     caption = traitlets.Unicode().tag(sync=True)
+    hint = traitlets.Unicode().tag(sync=True)
     frame = traitlets.Int().tag(sync=True)
     pointer = traitlets.List(traitlets.Float()).tag(sync=True, echo_update=False)
     ratio = traitlets.Float(1.0).tag(sync=True)

@@ -8,7 +8,7 @@ import io
 import math
 import sys
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -782,3 +782,49 @@ def test_a_knob_that_one_optimizer_has_runs_no_other() -> None:
     before = dict(explorer.trajectories)
     explorer.knobs["beta1"].value = 0.5
     assert [label for label, t in explorer.trajectories.items() if t is not before[label]] == ["Adam"]
+
+
+# --- copying the experiment -------------------------------------------------------------------------------------------
+
+NAMES = {"Explorer": Explorer, "RACE": RACE, "SGD": SGD, "Adam": Adam, "partial": partial}
+
+
+def turn_some(explorer: Explorer) -> None:
+    explorer.knobs["momentum"].value = 0.5
+    explorer.knobs["learning_rate"].value = 10**-2.025
+    explorer.knobs["Adam.beta1"].value = 0.3
+
+
+EXPERIMENTS: dict[str, Callable[[], Explorer]] = {
+    "untouched": lambda: Explorer(steps=20),
+    "another surface": lambda: Explorer("himmelblau", {"Adam": Adam}, steps=20),
+    "a partial": lambda: Explorer("quadratic", {"mine": partial(SGD, momentum=0.3)}, steps=20),
+    "tuned": lambda: Explorer("quadratic", {"SGD": SGD, "Adam": Adam}, steps=20, tuned=True),
+    "a start, a step and only some": lambda: Explorer(start=(0, 0), steps=20, step=7, shown=["SGD", "Adam"]),
+    "knobs to begin with": lambda: Explorer(steps=20, knobs={"learning_rate": 0.002, "Adam.eps": 1e-3}),
+}
+
+
+@pytest.mark.parametrize("turn", [lambda e: None, turn_some], ids=["as made", "turned"])
+@pytest.mark.parametrize("make", EXPERIMENTS)
+def test_the_copied_line_makes_the_same_race(make: str, turn: Callable[[Explorer], None]) -> None:
+    explorer = EXPERIMENTS[make]()
+    if "momentum" in explorer.knobs and "Adam.beta1" in explorer.knobs:
+        turn(explorer)
+    again = eval(explorer.experiment, dict(NAMES))
+    assert (again.caption, again.picture) == (explorer.caption, explorer.picture)
+
+
+def test_an_untouched_race_is_copied_in_few_words() -> None:
+    assert Explorer().experiment == 'Explorer("rosenbrock", RACE)'
+
+
+def test_the_rounding_of_browsers_turns_no_knob() -> None:
+    explorer = Explorer()
+    explorer.knobs["momentum"].value = 0.9000000000000001
+    assert explorer.experiment == 'Explorer("rosenbrock", RACE)'
+
+
+def test_a_knob_that_is_not_there_is_refused_with_those_there_are() -> None:
+    with pytest.raises(ValueError, match="knobs must be among learning_rate"):
+        Explorer(knobs={"lr": 0.1})

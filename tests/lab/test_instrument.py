@@ -153,6 +153,12 @@ def test_an_untouched_figure_is_copied_as_it_was_made() -> None:
     assert Dot(place=0.3, colour="#000000").experiment == 'Dot(colour="#000000", place=0.3, step=1)'
 
 
+def test_a_copied_line_is_free_of_the_rounding_of_browsers() -> None:
+    dot = Dot()
+    dot.knobs["place"].value = 0.1 + 0.2
+    assert dot.experiment == "Dot(place=0.3, step=1)"
+
+
 def test_the_copied_line_makes_the_same_figure() -> None:
     dot = Dot()
     dot.knobs["place"].value, dot.knobs["step"].value = 0.7, 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from html import escape
@@ -15,7 +16,7 @@ from tinygpt.lab.descent import Trajectory, Walker, descend, tuned_learning_rate
 from tinygpt.lab.source import as_code
 from tinygpt.lab.surfaces import SURFACES, Loss, Point, Surface, as_surface
 from tinygpt.lab.widgets.instrument import ROW, Instrument
-from tinygpt.lab.widgets.knobs import SHARED, control, counter, hyperparameters, keywords
+from tinygpt.lab.widgets.knobs import SHARED, control, counter, hyperparameters, keywords, nearest, told
 from tinygpt.optimizers import SGD, Adam, Optimizer, RMSProp
 
 MakeOptimizer = Callable[..., Optimizer]
@@ -91,15 +92,15 @@ class Explorer(Instrument):
     def experiment(self) -> str:
         """One line of Python that makes this figure as it is now."""
         tuned = self.rates.value == TUNED and "learning_rate" in self.knobs
-        shared = {name: self.knobs[name].value for name in SHARED if name in self.knobs}
-        turned = {name: value for name, value in shared.items() if value != self._neutral(name)}
+        shared = [name for name in SHARED if name in self.knobs]
+        turned = {name: told(self.knobs[name]) for name in shared if not self._stands(name, self._neutral(name))}
         for label, free in self._free.items():
             for name in free:
                 own = f"{label}.{name}"
                 follows = name in turned or (tuned and name == "learning_rate")
-                expected = shared[name] * self._unit(label, name) if follows else self._initial[own]
-                if self.knobs[own].value != expected:
-                    turned[own] = self.knobs[own].value
+                expected = self.knobs[name].value * self._unit(label, name) if follows else self._initial[own]
+                if not self._stands(own, expected):
+                    turned[own] = told(self.knobs[own])
         names = [label for label in self._makers if self.shown[label].value]
         optional = {
             "start": (self.start, self.surface.start),
@@ -137,7 +138,7 @@ class Explorer(Instrument):
         for name in sorted(self._beginning, key=lambda name: "." in name):
             if name not in self.knobs:
                 raise ValueError(f"knobs must be among {', '.join(self.knobs)}, got {name!r}: name one of them")
-            self.knobs[name].value = self._beginning[name]
+            self.knobs[name].value = nearest(self.knobs[name], self._beginning[name])
 
     def turned(self, name: str) -> None:
         """Run those whom a knob concerns; a shared knob turns each one's own."""
@@ -146,6 +147,10 @@ class Explorer(Instrument):
                 for label, free in self._free.items():
                     if name in free:
                         self.knobs[f"{label}.{name}"].value = self.knobs[name].value * self._unit(label, name)
+
+    def _stands(self, name: str, value: float) -> bool:
+        """Whether a knob stands there, but for the rounding of browsers."""
+        return math.isclose(self.knobs[name].value, value, rel_tol=1e-9, abs_tol=1e-12)
 
     def _unit(self, label: str, name: str) -> float:
         """What a shared knob at 1 means for one optimizer."""

@@ -15,6 +15,7 @@ from tinygpt.lab.charts.scene import Scene
 from tinygpt.lab.source import as_code
 from tinygpt.lab.widgets.film import save
 from tinygpt.lab.widgets.housekeeping import replace_earlier
+from tinygpt.lab.widgets.knobs import told
 from tinygpt.lab.widgets.picture import Picture
 
 ROW = {"flex_flow": "row wrap", "align_items": "center"}
@@ -112,8 +113,7 @@ class Instrument(VBox):  # type: ignore[misc]
     @property
     def experiment(self) -> str:
         """One line of Python that makes this figure as it is now."""
-        turned = {name: knob.value for name, knob in self.knobs.items() if knob.value != self._initial[name]}
-        arguments = {**{name: value for name, value in self._given().items() if name not in turned}, **turned}
+        arguments = {**self.fixed, **{name: told(knob) for name, knob in self.knobs.items()}}
         return f"{type(self).__name__}({', '.join(f'{name}={as_code(value)}' for name, value in arguments.items())})"
 
     def save(self, file: Any) -> None:
@@ -182,10 +182,6 @@ class Instrument(VBox):  # type: ignore[misc]
 
     # --- how ---------------------------------------------------------------------------------------------------------
 
-    def _given(self) -> dict[str, Any]:
-        """The arguments that make the figure as it was at first: fixed ones, and knobs as they began."""
-        return {**self.fixed, **self._initial}
-
     def _turned(self, name: str, _: Any) -> None:
         self.turned(name)
 
@@ -216,7 +212,7 @@ class Instrument(VBox):  # type: ignore[misc]
 
     def _keeping(self) -> Accordion:
         """The fold with which to keep what is shown."""
-        line, told = HTML(), HTML()
+        line, answer = HTML(), HTML()
         copy = Button(description="copy this experiment", layout={"width": "auto"}, tooltip="one line of Python")
         file = Text("figure.png", tooltip="a file that ends in .png, .svg, .gif or .mp4", layout={"width": "180px"})
         keep = Button(description="save", tooltip="write the figure to this file", layout={"width": "80px"})
@@ -227,11 +223,11 @@ class Instrument(VBox):  # type: ignore[misc]
         def write(_: Any) -> None:
             try:
                 self.save(file.value)
-                told.value = f"saved as {escape(file.value)}"
+                answer.value = f"saved as {escape(file.value)}"
             except (ValueError, OSError, ImportError) as error:
-                told.value = escape(str(error))
+                answer.value = escape(str(error))
 
         copy.on_click(show)
         keep.on_click(write)
-        rows = [Box([copy, line], layout=ROW), Box([file, keep, told], layout=ROW)]
+        rows = [Box([copy, line], layout=ROW), Box([file, keep, answer], layout=ROW)]
         return Accordion([VBox(rows)], titles=("keep this figure",), selected_index=None)

@@ -93,27 +93,42 @@ def control(name: str, value: Any, owner: str = "") -> Any:
     """The widget that sets a hyperparameter (of one owner), from KNOBS, or for others from the value it starts with."""
     knob, words = KNOBS.get(name), name.replace("_", " ")
     if isinstance(value, bool):
-        return switch(value, words, f"{owner} {words}".strip())
+        return switch(value, words, f"{owner} {words}")
     if isinstance(value, int) and knob is None:
-        return counter(value, min(0, 10 * value), max(10, 10 * value), words, f"{owner} {words}".strip())
+        return counter(value, min(0, 10 * value), max(10, 10 * value), words, f"{owner} {words}")
     return slider(value, knob or _range(words, float(value)), owner)
 
 
 def slider(value: float, knob: Knob, owner: str = "") -> Any:
     """A slider for a number; its value is moved to the nearest that the slider can show."""
-    dress = _dress(knob.symbol, f"{owner} {knob.words}".strip())
+    options = {"min": knob.low, "max": knob.high, "step": knob.step, **_dress(knob.symbol, f"{owner} {knob.words}")}
     if knob.log:
-        exponent = round(math.log10(max(value, 1e-300)) / knob.step) * knob.step  # where the browser would put it too
-        value = 10.0 ** min(max(exponent, knob.low), knob.high)
-        return ipywidgets.FloatLogSlider(
-            value, min=knob.low, max=knob.high, step=knob.step, readout_format=".2g", **dress
-        )
-    digits = max(0, -math.floor(math.log10(knob.step)))
-    value = round(knob.low + round((value - knob.low) / knob.step) * knob.step, digits + 6)
-    value = min(max(value, knob.low), knob.high)
-    return ipywidgets.FloatSlider(
-        value, min=knob.low, max=knob.high, step=knob.step, readout_format=f".{digits}f", **dress
-    )
+        made = ipywidgets.FloatLogSlider(10.0**knob.low, readout_format=".2g", **options)
+    else:
+        digits = max(0, -math.floor(math.log10(knob.step)))
+        made = ipywidgets.FloatSlider(knob.low, readout_format=f".{digits}f", **options)
+    made.value = nearest(made, value)
+    return made
+
+
+def nearest(knob: Any, value: Any) -> Any:
+    """The value nearest to this one that a slider can show, where the browser would put it too."""
+    if isinstance(knob, ipywidgets.FloatLogSlider):
+        exponent = round(math.log10(max(value, 1e-300)) / knob.step) * knob.step
+        return 10.0 ** min(max(exponent, knob.min), knob.max)
+    if isinstance(knob, ipywidgets.FloatSlider):
+        value = round(knob.min + round((value - knob.min) / knob.step) * knob.step, 12)
+        return min(max(value, knob.min), knob.max)
+    return value
+
+
+def told(knob: Any) -> Any:
+    """The value of a knob in four digits, where the knob would take those back to where it stands; else the value."""
+    if isinstance(knob.value, float):
+        short = float(f"{knob.value:.4g}")
+        if math.isclose(nearest(knob, short), knob.value, rel_tol=1e-9, abs_tol=1e-12):
+            return short
+    return knob.value
 
 
 def counter(value: int, low: int, high: int, symbol: str, words: str) -> Any:
@@ -134,7 +149,7 @@ def switch(value: bool, symbol: str, words: str) -> Any:
 def _dress(symbol: str, words: str) -> dict[str, Any]:
     return {
         "description": symbol,
-        "tooltip": words,
+        "tooltip": words.strip(),
         "style": {"description_width": "64px"},
         "layout": {"width": "270px"},
     }

@@ -12,7 +12,18 @@ from optimizer_cases import CLASSES
 from readers import Drift, Fragile, Normalised, Scaled, Sign
 
 from tinygpt import SGD, Adam, Module, Optimizer
-from tinygpt.lab.descent import Trajectory, Walker, descend, instability, tuned_learning_rate
+from tinygpt.lab.descent import (
+    Trajectory,
+    Walker,
+    arrivals,
+    descend,
+    instability,
+    map_of,
+    recorded,
+    sweep,
+    sweeps,
+    tuned_learning_rate,
+)
 from tinygpt.lab.surfaces import SURFACES, Surface, quadratic
 
 PATH_ROUNDING = 1e-12  # 200 steps of some ten roundings each, in a contraction
@@ -195,6 +206,14 @@ def test_an_apply_single_yet_to_be_written_says_so() -> None:
         alone("booth", Optimizer)
 
 
+def test_each_may_have_a_start_of_its_own() -> None:
+    starts = {"one": (1.0, 2.0), "two": (-3.0, 0.5)}
+    together = descend("himmelblau", dict.fromkeys(starts, RACERS["Adam"]), starts, steps=30)
+    for label, start in starts.items():
+        lone = alone("himmelblau", RACERS["Adam"], start=start, steps=30)
+        np.testing.assert_array_equal(together[label].points, lone.points)
+
+
 @pytest.mark.parametrize("start", [(math.nan, 0.0), (0.0, math.inf), (1.0,), (1.0, 2.0, 3.0), [[1.0, 2.0]], 5.0])
 def test_a_start_that_is_not_two_finite_numbers_is_refused(start: Any) -> None:
     with pytest.raises(ValueError, match="start must be two finite numbers, got"):
@@ -249,6 +268,153 @@ def test_from_there_on_everything_is_nan_and_nothing_before(rate: float) -> None
 def test_an_optimizer_that_left_the_map_is_asked_no_more() -> None:
     walk = alone(MAP, Drift, start=(2, 0), steps=20)
     assert walk.optimizer.updates == walk.diverged_at
+
+
+# --- many at once -----------------------------------------------------------------------------------------------------
+
+MARKED = {label: make for label, make in RACERS.items() if sweeps(make)}
+SCATTER = np.random.default_rng(0)
+
+
+def swept(surface: Any, make: Any, starts: Any, steps: int = 60) -> tuple[Any, Any]:
+    """The points (steps + 1, n, 2) and losses (steps + 1, n) of a sweep."""
+    points, losses = zip(*sweep(surface, make, starts, steps), strict=True)
+    return np.array(points), np.array(losses)
+
+
+def scattered(name: str, n: int = 7) -> Any:
+    """Starts all over the map, and one beyond it."""
+    (x0, x1), (y0, y1) = map_of(SURFACES[name])
+    return np.vstack([SCATTER.uniform((x0, y0), (x1, y1), (n, 2)), [(2 * x1, 0)]])
+
+
+def test_the_packages_own_classes_can_all_be_swept() -> None:
+    assert set(MARKED) == {*CLASSES, "momentum", "Nesterov"}
+
+
+@pytest.mark.parametrize("label", MARKED)
+@every_polynomial
+def test_each_start_of_a_sweep_walks_as_it_walks_alone_bit_for_bit(name: str, label: str) -> None:
+    starts = scattered(name)
+    points, losses = swept(name, MARKED[label], starts)
+    for i, start in enumerate(starts):
+        lone = alone(name, MARKED[label], start=start, steps=60)
+        np.testing.assert_array_equal(points[:, i], lone.points)
+        np.testing.assert_array_equal(losses[:, i], lone.losses)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+@every_polynomial
+def test_each_setting_of_a_sweep_walks_as_it_walks_alone_bit_for_bit(name: str, nesterov: bool) -> None:
+    rates, momenta = SCATTER.uniform(0, 0.1, (9, 1)) ** 2, SCATTER.uniform(0, 1, (9, 1))
+    momenta[0] = 0.0 if not nesterov else 0.5
+    together = partial(SGD, learning_rate=rates, momentum=momenta, nesterov=nesterov)
+    points, losses = swept(name, together, np.tile(SURFACES[name].start, (9, 1)))
+    for i, (rate, mu) in enumerate(zip(rates[:, 0], momenta[:, 0], strict=True)):
+        lone = alone(name, partial(SGD, learning_rate=rate, momentum=mu, nesterov=nesterov), steps=60)
+        np.testing.assert_array_equal(points[:, i], lone.points)
+        np.testing.assert_array_equal(losses[:, i], lone.losses)
+
+
+@pytest.mark.parametrize("name", sorted(set(SURFACES) - set(POLYNOMIALS)))
+def test_elsewhere_it_walks_so_up_to_rounding(name: str) -> None:
+    starts = np.array([SURFACES[name].start, SURFACES[name].bounds[0], (0.3, -0.7)])
+    points, _ = swept(name, MARKED["Adam"], starts)
+    for i, start in enumerate(starts):
+        lone = alone(name, MARKED["Adam"], start=start, steps=60)
+        np.testing.assert_allclose(points[:, i], lone.points, rtol=PATH_ROUNDING, atol=PATH_ROUNDING)
+
+
+@pytest.mark.parametrize("loss", [lambda x, y: x.log(), lambda x, y: 1 / x], ids=["not-a-number", "infinity"])
+def test_a_sweep_cuts_where_a_loss_is_not_finite(loss: Any) -> None:
+    surface = Surface("s", loss, (1.0, 0.0))
+    starts = [(1.0, 0.0), (0.0, 0.0), (-1.0, 0.0)]
+    _, losses = swept(surface, partial(SGD, learning_rate=0.3), starts, steps=9)
+    for i, start in enumerate(starts):
+        lone = alone(surface, partial(SGD, learning_rate=0.3), start=start, steps=9)
+        np.testing.assert_array_equal(losses[:, i], lone.losses)
+
+
+def test_points_of_a_sweep_stay_as_they_were_yielded() -> None:
+    kept = [(points, points.copy()) for points, _ in sweep("booth", MARKED["SGD"], scattered("booth"), 20)]
+    np.testing.assert_array_equal([points for points, _ in kept], [copy for _, copy in kept])
+
+
+def test_the_starts_of_a_sweep_are_copied() -> None:
+    starts = np.ones((3, 2))
+    walks = sweep("booth", MARKED["SGD"], starts, 5)
+    next(walks)
+    starts[:] = 9
+    np.testing.assert_array_equal(next(walks)[0], swept("booth", MARKED["SGD"], np.ones((3, 2)))[0][1])
+
+
+def test_a_plain_without_slope_can_be_swept() -> None:
+    points, losses = swept(lambda x, y: 3.0, MARKED["SGD"], [(1.0, 1.0), (0.5, 0.0)], steps=3)
+    assert (points[-1].tolist(), losses[-1].tolist()) == ([[1.0, 1.0], [0.5, 0.0]], [3.0, 3.0])
+
+
+def test_a_sweep_leaves_numpys_warnings_to_the_caller() -> None:
+    before = np.geterr()
+    for _ in sweep("booth", MARKED["SGD"], scattered("booth"), 3):
+        assert np.geterr() == before
+
+
+class Overridden(SGD):
+    """Scales its step by the size of the whole gradient: x and y depend on each other."""
+
+    def apply_single(self, parameter: Any, state: Any) -> Any:
+        return parameter.data - self.learning_rate * parameter.grad / (1 + np.abs(parameter.grad).max())
+
+
+class Clipped(SGD):
+    """Does so before the step."""
+
+    def update(self) -> None:
+        position = self.module.position
+        position.grad = position.grad / (1 + np.abs(position.grad).max())
+        super().update()
+
+
+class Choosy(SGD):
+    """Asks whether its rate is above 1."""
+
+    def __init__(self, module: Module, learning_rate: float = 0.1) -> None:
+        if learning_rate > 1:
+            raise ValueError(f"learning_rate must be in [0, 1], got {learning_rate}")
+        super().__init__(module, learning_rate)
+
+
+@pytest.mark.parametrize(
+    "make", [Normalised, Sign, partial(Overridden, learning_rate=0.1), partial(Clipped, learning_rate=0.1)]
+)
+def test_what_may_mix_the_walks_is_not_swept(make: Any) -> None:
+    with pytest.raises(TypeError, match="sweep needs an apply_single marked @elementwise, got that of"):
+        next(sweep("booth", make, [(0.0, 0.0)]))
+
+
+def test_what_refuses_arrays_is_not_swept() -> None:
+    assert (sweeps(Choosy), sweeps(partial(Choosy, learning_rate=np.array([[0.1], [2.0]])))) == (True, False)
+
+
+# --- arrivals ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_walk_arrives_with_its_first_loss_below_the_level() -> None:
+    losses = [[9, 9, 1, 9], [1, 9, 1, 0.5], [0.5, 9, 1, 9], [9, 9, 1, 0.5]]
+    arrived, _ = arrivals(((None, np.array(each, float)) for each in losses), 1.0)
+    np.testing.assert_array_equal(arrived, [2, np.nan, np.nan, 1])
+
+
+def test_a_walk_has_diverged_only_if_it_did_not_arrive_before() -> None:
+    losses = [[9, 9, 0.5], [np.nan, 9, 9], [np.nan, np.nan, np.nan]]
+    _, diverged = arrivals(((None, np.array(each)) for each in losses), 1.0)
+    assert diverged.tolist() == [True, True, False]
+
+
+def test_no_step_is_asked_for_once_all_is_decided() -> None:
+    losses = iter([(None, np.array([9.0, np.nan])), (None, np.array([0.5, np.nan])), (None, np.array([9.0, 9.0]))])
+    arrivals(losses, 1.0)
+    assert len(list(losses)) == 1
 
 
 # --- when a step is too long ------------------------------------------------------------------------------------------
@@ -368,3 +534,38 @@ class Bounded(Sign):
 
 def test_rates_that_an_optimizer_refuses_are_passed_over() -> None:
     assert tuned_learning_rate("quadratic", Bounded) <= 1
+
+
+@pytest.mark.parametrize("name", ["quadratic", "himmelblau", "rastrigin"])
+@pytest.mark.parametrize("label", ["SGD", "Adam", "RMSProp"])
+def test_a_tuned_rate_is_the_same_whether_the_rates_run_together_or_one_by_one(name: str, label: str) -> None:
+    class Lone(CLASSES[label]):  # type: ignore[misc, name-defined]
+        def apply_single(self, parameter: Any, state: Any) -> Any:  # without the mark
+            return super().apply_single(parameter, state)
+
+    assert not sweeps(partial(Lone, learning_rate=0.1))
+    assert tuned_learning_rate(name, Lone) == tuned_learning_rate(name, CLASSES[label])
+
+
+def test_a_class_that_takes_no_arrays_is_tuned_one_by_one() -> None:
+    assert tuned_learning_rate("quadratic", Choosy) == tuned_learning_rate("quadratic", SGD)
+
+
+# --- paths recorded elsewhere -----------------------------------------------------------------------------------------
+
+
+def test_a_recorded_walk_of_our_own_is_that_walk() -> None:
+    walked = descend("rosenbrock", {"Adam": Adam}, steps=30)["Adam"]
+    again = recorded("rosenbrock", walked.points)
+    np.testing.assert_array_equal(again.losses, walked.losses)
+
+
+def test_a_recorded_path_is_cut_or_rests_to_have_so_many_steps() -> None:
+    path = [(0.0, 0.0), (1.0, 1.0), (1.5, 1.0)]
+    lengths = {steps: recorded("quadratic", path, steps).points.tolist() for steps in (1, 4)}
+    assert lengths == {1: [[0, 0], [1, 1]], 4: [[0, 0], [1, 1], [1.5, 1], [1.5, 1], [1.5, 1]]}
+
+
+@pytest.mark.parametrize("lost", [(np.nan, 0.0), (np.inf, 0.0), (1e9, 0.0)])
+def test_a_recorded_path_has_diverged_where_it_leaves_the_map(lost: tuple[float, float]) -> None:
+    assert recorded("quadratic", [(0.0, 0.0), (1.0, 1.0), lost, (0.0, 0.0)]).diverged_at == 2

@@ -828,3 +828,42 @@ def test_the_rounding_of_browsers_turns_no_knob() -> None:
 def test_a_knob_that_is_not_there_is_refused_with_those_there_are() -> None:
     with pytest.raises(ValueError, match="knobs must be among learning_rate"):
         Explorer(knobs={"lr": 0.1})
+
+
+# --- a path recorded elsewhere ----------------------------------------------------------------------------------------
+
+RECORD = np.linspace((-2.0, 1.0), (0.0, 0.0), 11)
+
+
+def test_a_recorded_path_stands_beside_the_others() -> None:
+    explorer = made(optimizers={"Adam": Adam, "PyTorch": RECORD})
+    np.testing.assert_array_equal(explorer.trajectories["PyTorch"].points[:11], RECORD)
+
+
+def test_a_recorded_path_is_told_by_its_losses_on_this_surface() -> None:
+    explorer = made(optimizers={"PyTorch": RECORD[:-1]})
+    loss = SURFACES["quadratic"].values(*RECORD[-2])
+    assert f"Loss above the minimum: PyTorch {loss:.2g}." in explorer.caption
+
+
+def test_a_recorded_path_has_a_box_and_no_knobs() -> None:
+    explorer = made(optimizers={"Adam": Adam, "PyTorch": RECORD})
+    knobs = [name for name in explorer.knobs if name.startswith("PyTorch")]
+    explorer.shown["PyTorch"].value = False
+    assert (knobs, list(explorer.trajectories)) == ([], ["Adam"])
+
+
+def test_a_recorded_path_alone_makes_a_figure() -> None:
+    assert list(made(optimizers={"PyTorch": RECORD}).trajectories) == ["PyTorch"]
+
+
+def test_a_race_with_a_recorded_path_can_be_copied() -> None:
+    explorer = made(optimizers={"Adam": Adam, "PyTorch": RECORD})
+    again = eval(explorer.experiment, {**NAMES, "np": np})
+    assert (again.caption, again.picture) == (explorer.caption, explorer.picture)
+
+
+@pytest.mark.parametrize("path", [np.zeros((3, 3)), np.zeros(4), np.zeros((0, 2))])
+def test_what_is_no_path_is_refused(path: Any) -> None:
+    with pytest.raises(ValueError, match=r"a recorded path must have shape \(steps \+ 1, 2\)"):
+        made(optimizers={"PyTorch": path})

@@ -15,6 +15,7 @@ from PIL import Image
 from tinygpt.lab.charts.pin import PinPicture
 from tinygpt.lab.surfaces import SURFACES
 from tinygpt.lab.widgets import predict as module
+from tinygpt.lab.widgets.parabola import Parabola
 from tinygpt.lab.widgets.picture import Picture
 from tinygpt.lab.widgets.predict import UNANSWERED, Prediction, predict, predictions
 
@@ -64,7 +65,7 @@ def told(asked: Prediction) -> str:
 
 
 def figures(asked: Prediction) -> list[Any]:
-    return [child for child in asked.children if isinstance(child, ipywidgets.IntSlider)]
+    return [child for child in asked.children if isinstance(child, ipywidgets.IntSlider | Parabola)]
 
 
 def committed(asked: Prediction, value: Any) -> Prediction:
@@ -77,7 +78,7 @@ def committed(asked: Prediction, value: Any) -> Prediction:
 
 
 @each_kind
-def test_the_figure_is_not_even_built_before_the_commit(kind: str) -> None:
+def test_the_figure_is_not_built_before_the_commit_where_nobody_displays_it(kind: str) -> None:
     ask, answer = KINDS[kind]
     built: list[int] = []
     asked = ask(figure=lambda: built.append(1) or ipywidgets.IntSlider())
@@ -379,3 +380,20 @@ def test_closing_a_question_that_was_asked_again_leaves_the_new_one() -> None:
 
 def test_a_log_of_no_questions_says_so() -> None:
     assert repr(predictions()) == "0 of 0 predictions answered, 0 right."
+
+
+def test_a_page_without_a_kernel_shows_the_figure_itself() -> None:
+    asked = predict("How far?", 1.0, figure=lambda: Parabola(steps=5))
+    data, _ = asked._repr_mimebundle_()
+    figure = Parabola(steps=5)
+    assert data["image/png"] == figure._repr_mimebundle_()[0]["image/png"]
+    assert data["text/plain"] == f"Prediction: How far? (not answered yet)\n{figure.caption}"
+
+
+def test_the_figure_of_the_page_is_the_one_that_the_commit_shows() -> None:
+    built: list[Any] = []
+    asked = predict("How far?", 1.0, figure=lambda: built.append(1) or Parabola(steps=5))
+    asked._repr_mimebundle_()
+    asked.control.value = "1"
+    asked.commit()
+    assert (len(built), len(figures(asked))) == (1, 1)

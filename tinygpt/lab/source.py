@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 
 class Source(str):
     """Python code that notebooks show highlighted."""
@@ -38,4 +40,6 @@ def as_code(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, float):
         return f"{value:.6g}" if float(f"{value:.6g}") == value else repr(value)
+    if isinstance(value, np.ndarray):
+        return f"np.array({value.tolist()})"
     return getattr(value, "__name__", None) or repr(value)

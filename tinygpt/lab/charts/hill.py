@@ -70,7 +70,7 @@ def _draw_contours(axes: Any, surface: Surface, theme: Any) -> None:
     levels = np.linspace(float(height.min()), float(height.max()) + 1e-9, 13)
     axes.set(xlim=(left, right), ylim=(bottom, top))
     axes.contourf(x, y, height, levels=levels, cmap=theme.hill)
-    axes.contour(x, y, height, levels=levels, colors=theme.contour, linewidths=0.6, alpha=0.8)
+    axes.contour(x, y, height, levels=levels, colors=theme.contour, linewidths=0.6, linestyles="solid", alpha=0.8)
     for minimum in surface.minima:
         axes.plot(*minimum, marker="+", markersize=11, markeredgewidth=3.6, color=theme.page)
         axes.plot(*minimum, marker="+", markersize=9, markeredgewidth=1.4, color=theme.ink)

@@ -102,8 +102,8 @@ def _cause(surface: Surface, t: Trajectory) -> str:
 
 
 def _rates(trajectories: Mapping[str, Trajectory]) -> str:
-    optimizers = {label: t.optimizer for label, t in trajectories.items() if hasattr(t.optimizer, "learning_rate")}
-    rates = {label: f"{float(np.max(optimizer.learning_rate)):.3g}" for label, optimizer in optimizers.items()}
+    of_all = {label: getattr(t.optimizer, "learning_rate", None) for label, t in trajectories.items()}
+    rates = {label: f"{float(np.max(rate)):.3g}" for label, rate in of_all.items() if rate is not None}
     if not rates:
         return ""
     common, count = Counter(rates.values()).most_common(1)[0]

@@ -8,15 +8,15 @@ from functools import partial
 from html import escape
 from typing import Any
 
-from ipywidgets import HTML, Accordion, Box, Button, Checkbox, Dropdown, FloatText, HBox, ToggleButtons, VBox
+from ipywidgets import HTML, Accordion, Box, Button, Checkbox, Dropdown, HBox, ToggleButtons, VBox
 
 from tinygpt.lab.charts.race import RacePicture, race_caption
 from tinygpt.lab.charts.style import THEMES, styles
-from tinygpt.lab.descent import Trajectory, Walker, descend, tuned_learning_rate
+from tinygpt.lab.descent import Trajectory, Walker, descend, recorded, tuned_learning_rate
 from tinygpt.lab.source import as_code
 from tinygpt.lab.surfaces import SURFACES, Loss, Point, Surface, as_surface
 from tinygpt.lab.widgets.instrument import ROW, Instrument
-from tinygpt.lab.widgets.knobs import SHARED, control, counter, hyperparameters, keywords, nearest, told
+from tinygpt.lab.widgets.knobs import SHARED, control, counter, field, hyperparameters, keywords, nearest, told
 from tinygpt.optimizers import SGD, Adam, Optimizer, RMSProp
 
 MakeOptimizer = Callable[..., Optimizer]
@@ -36,12 +36,13 @@ _SHAPES = {"o": "●", "s": "■", "^": "▲", "D": "◆", "*": "★", "P": "✚
 class Explorer(Instrument):
     """A race of optimizers down a surface, redrawn whenever a knob turns.
 
-    `optimizers` maps a label to an Optimizer subclass or a partial of one. Bound keywords are fixed; every other
-    hyperparameter is a knob: `knobs["learning_rate"]`, `["momentum"]`, `["beta1"]`, `["beta2"]` turn those of all that
-    have one, `knobs["Adam.learning_rate"]` one optimizer's own. Setting a knob's `value` runs the descent and repaints
-    before it returns: see `trajectories`, `picture` (JPEG bytes) and `caption`. With `tuned`, the shared learning rate
-    is a multiple of each one's own best on this surface. `step` is the step shown at first (the last, if none is
-    given), `knobs` maps names to values to begin with, and `shown` lists those who run (all, if it is left out).
+    `optimizers` maps a label to an Optimizer subclass or a partial of one, or to a path recorded elsewhere, an array of
+    points (steps + 1, 2). Bound keywords are fixed; every other hyperparameter is a knob: `knobs["learning_rate"]`,
+    `["momentum"]`, `["beta1"]`, `["beta2"]` turn those of all that have one, `knobs["Adam.learning_rate"]` one
+    optimizer's own. Setting a knob's `value` runs the descent and repaints before it returns: see `trajectories`,
+    `picture` (JPEG bytes) and `caption`. With `tuned`, the shared learning rate is a multiple of each one's own best on
+    this surface. `step` is the step shown at first (the last, if none is given), `knobs` maps names to values to begin
+    with, and `shown` lists those who run (all, if it is left out).
     """
 
     hint = "Arrow keys move the start."
@@ -50,7 +51,7 @@ class Explorer(Instrument):
     def __init__(
         self,
         surface: Surface | str | Loss = "rosenbrock",
-        optimizers: Mapping[str, MakeOptimizer] | None = None,
+        optimizers: Mapping[str, MakeOptimizer | Any] | None = None,
         start: Point | None = None,
         steps: int = 200,
         tuned: bool = False,
@@ -62,8 +63,9 @@ class Explorer(Instrument):
             raise TypeError(f'optimizers must map labels to classes, like {{"Adam": Adam}}, got {optimizers!r}')
         if steps < 1:
             raise ValueError(f"steps must be >= 1, got {steps}")
-        self._makers = dict(RACE if optimizers is None else optimizers)
-        self._styles = styles(self._makers)
+        self._racers = dict(RACE if optimizers is None else optimizers)
+        self._makers = {label: racer for label, racer in self._racers.items() if callable(racer)}
+        self._styles = styles(self._racers)
         self.surface = as_surface(surface)
         self.trajectories: dict[str, Trajectory] = {}
         self._runs: dict[str, tuple[Any, ...]] = {}  # what each trajectory is of
@@ -74,7 +76,7 @@ class Explorer(Instrument):
         self._home_rates = TUNED if tuned else SAME
         self._beginning = dict(knobs or {})
         self._make_knobs(steps, step)
-        self._make_controls(self._home, steps, self._makers if shown is None else shown)
+        self._make_controls(self._home, steps, self._racers if shown is None else shown)
         super().__init__()
         self.view.observe(self._name_optimizers, "theme")
 
@@ -101,17 +103,18 @@ class Explorer(Instrument):
                 expected = self.knobs[name].value * self._unit(label, name) if follows else self._initial[own]
                 if not self._stands(own, expected):
                     turned[own] = told(self.knobs[own])
-        names = [label for label in self._makers if self.shown[label].value]
+        names = [label for label in self._racers if self.shown[label].value]
         optional = {
             "start": (self.start, self.surface.start),
             "steps": (self.steps.value, 200),
             "tuned": (tuned, False),
             "step": (self.scrub.value, self.steps.value),
             "knobs": (turned, {}),
-            "shown": (names, list(self._makers)),
+            "shown": (names, list(self._racers)),
         }
-        optimizers = "RACE" if self._makers == RACE else as_code(self._makers)
+        is_race = self._racers.keys() == RACE.keys() and all(self._racers[label] is RACE[label] for label in RACE)
         given = [f"{name}={as_code(value)}" for name, (value, default) in optional.items() if value != default]
+        optimizers = "RACE" if is_race else as_code(self._racers)
         return f"Explorer({', '.join([self._surface_code(), optimizers, *given])})"
 
     # --- what is turned ----------------------------------------------------------------------------------------------
@@ -234,7 +237,10 @@ class Explorer(Instrument):
                     runs[label] = (id(self.surface), start, steps, tuple(values.items()))
         changed = {label: racer for label, racer in racers.items() if self._runs.get(label) != runs[label]}
         fresh = descend(self.surface, changed, start, steps)
-        self.trajectories = {label: fresh.get(label) or self.trajectories[label] for label in racers}
+        paths = {label: self._racers[label] for label in self._racers.keys() - self._makers if self.shown[label].value}
+        fresh |= {label: recorded(self.surface, path, steps) for label, path in paths.items()}
+        running = [label for label in self._racers if label in racers or label in paths]
+        self.trajectories = {label: fresh.get(label) or self.trajectories[label] for label in running}
         self._runs, self._refused, self._begin = runs, refused, start
 
     def scene_key(self) -> Hashable:
@@ -280,14 +286,13 @@ class Explorer(Instrument):
         self.steps = counter(steps, 1, max(1000, steps), "steps", "steps")
         self.scrub.layout.width = "420px"
         self._x, self._y = (
-            FloatText(value, step=0.05, description=label, style=short, layout={"width": "170px"})
-            for value, label in zip(map(float, start), ("start x", "start y"), strict=True)
+            field(value, label, label) for value, label in zip(start, ("start x", "start y"), strict=True)
         )
         self.shown = {
             label: Checkbox(
                 label in shown, indent=False, layout={"width": "auto", "margin": "0 14px 0 0"}, tooltip=label
             )
-            for label in self._makers
+            for label in self._racers
         }
         self._reset = Button(description="reset knobs", tooltip="all knobs as they were; the start stays")
         self._restart = Button(description="reset start", tooltip="the start as it was, or as the surface has it")

@@ -136,6 +136,11 @@ def counter(value: int, low: int, high: int, symbol: str, words: str) -> Any:
     return ipywidgets.IntSlider(value, min=low, max=high, **_dress(symbol, words))
 
 
+def field(value: float, symbol: str, words: str) -> Any:
+    """A field for any number, such as a coordinate."""
+    return ipywidgets.FloatText(float(value), step=0.05, **{**_dress(symbol, words), "layout": {"width": "170px"}})
+
+
 def menu(value: Any, options: Any, symbol: str, words: str) -> Any:
     """A menu; `options` is what it offers: values, or pairs of a name and a value."""
     return ipywidgets.Dropdown(options=options, value=value, **_dress(symbol, words))

@@ -6,8 +6,6 @@ from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Any
 
-from ipywidgets import FloatText
-
 from tinygpt.lab.charts.microscope import MicroscopePicture, microscope_caption
 from tinygpt.lab.charts.style import styles
 from tinygpt.lab.source import as_code
@@ -15,7 +13,7 @@ from tinygpt.lab.steps import Anatomy, Step, Walk, anatomy, walk
 from tinygpt.lab.surfaces import SURFACES, Loss, Point, Surface, as_surface
 from tinygpt.lab.widgets.explorer import RACE
 from tinygpt.lab.widgets.instrument import Instrument
-from tinygpt.lab.widgets.knobs import control, counter, hyperparameters, keywords, menu
+from tinygpt.lab.widgets.knobs import control, counter, field, hyperparameters, keywords, menu
 from tinygpt.optimizers import AdaGrad, AdamW, Optimizer
 
 MakeOptimizer = Callable[..., Optimizer]
@@ -126,11 +124,10 @@ class Microscope(Instrument):
         knobs = {"optimizer": menu(chosen, options, "optimizer", "optimizer")}
         return knobs | {name: control(name, value) for name, value in free.items()}
 
-    def _field(self, axis: str, value: float) -> FloatText:
-        field = FloatText(float(value), step=0.05, description=f"start {axis}", layout={"width": "170px"})
-        field.style.description_width = "64px"
-        field.observe(lambda _: self.turned("start"), "value")
-        return field
+    def _field(self, axis: str, value: float) -> Any:
+        made = field(value, f"start {axis}", f"start {axis}")
+        made.observe(lambda _: self.turned("start"), "value")
+        return made
 
     def _unused(self) -> set[str]:
         """The knobs of hyperparameters that the optimizer has not got."""

@@ -13,6 +13,7 @@ from tinygpt.lab.charts.pin import PinPicture
 from tinygpt.lab.steps import number
 from tinygpt.lab.surfaces import Loss, Surface, as_surface
 from tinygpt.lab.widgets.housekeeping import replace_earlier
+from tinygpt.lab.widgets.instrument import Instrument
 from tinygpt.lab.widgets.picture import Picture
 
 UNANSWERED = "not answered yet"
@@ -32,13 +33,14 @@ class Prediction(VBox):  # type: ignore[misc]
     question = ""  # until there is one
 
     def __init__(
-        self, question: str, answer: Any, why: str, figure: Callable[[], Widget] | None, control: Widget
+        self, question: str, answer: Any, why: str, figure: Callable[[], Instrument] | None, control: Widget
     ) -> None:
         self.question, self.why, self.verdict = question, why, ""
         self.said: Any = None
         self.truth: Any = None
         self.right: bool | None = None  # None as long as nobody has answered
         self._answer, self._figure, self.control = answer, figure, control
+        self._built: Instrument | None = None
         self.button = Button(description="commit", tooltip=f"commit to your answer: {question}")
         self.button.on_click(lambda _: self.commit())
         self._told = HTML()
@@ -84,7 +86,7 @@ class Prediction(VBox):  # type: ignore[misc]
             return
         try:
             truth = self._computed()
-            figure = self._figure() if self._figure else None
+            figure = self._made()
         except Exception as error:  # of a lesson's or a reader's own code
             self._tell(f"The answer could not be computed. {type(error).__name__}: {error}")
             return
@@ -119,9 +121,21 @@ class Prediction(VBox):  # type: ignore[misc]
         return f"Prediction: {self.question}{options} {state}"
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
-        """The live question where there is a front end; where there is none, the question with its answer folded."""
+        """The live question where there is a front end.
+
+        Where there is none, the figure's picture, which belongs to the lesson's page; or the answer, folded.
+        """
         bundle = super()._repr_mimebundle_(**options)
-        return {**bundle, "text/plain": repr(self), "text/html": self._page()}
+        if self._figure is None:
+            return {**bundle, "text/plain": repr(self), "text/html": self._page()}
+        still, size = self._made()._repr_mimebundle_()
+        return {**bundle, "text/plain": f"{self!r}\n{still['text/plain']}", "image/png": still["image/png"]}, size
+
+    def _made(self) -> Any:
+        """The figure, made once: for the page, and to be shown when the reader commits."""
+        if self._built is None and self._figure is not None:
+            self._built = self._figure()
+        return self._built
 
     def _computed(self) -> Any:
         return self._answer() if callable(self._answer) else self._answer
@@ -271,7 +285,7 @@ def predict(
     answer: Any,
     choices: Sequence[str] | None = None,
     why: str = "",
-    figure: Callable[[], Widget] | None = None,
+    figure: Callable[[], Instrument] | None = None,
     unit: str = "",
     tolerance: float | None = None,
     on: Surface | str | Loss | None = None,

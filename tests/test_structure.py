@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import tinygpt
+import tinygpt.lab
 
 PACKAGE = Path(tinygpt.__file__).parent
 
@@ -22,14 +23,15 @@ LADDER: tuple[tuple[str, ...], ...] = (  # a module may import from lower rungs;
     ("tinygpt.nn", "tinygpt.losses", "tinygpt.optimizers", "tinygpt.schedules"),
     ("tinygpt.gpt", "tinygpt.text"),
     ("tinygpt",),
-    ("tinygpt.lab.surfaces", "tinygpt.lab.exercises", "tinygpt.lab.source"),
-    ("tinygpt.lab.descent", "tinygpt.lab.linear", "tinygpt.lab.networks"),
+    ("tinygpt.lab.surfaces", "tinygpt.lab.exercises", "tinygpt.lab.linear", "tinygpt.lab.source"),
+    ("tinygpt.lab.descent", "tinygpt.lab.networks"),
     (
         "tinygpt.lab.failure",
         "tinygpt.lab.fight",
         "tinygpt.lab.graph",
         "tinygpt.lab.maps",
         "tinygpt.lab.noise",
+        "tinygpt.lab.ravines",
         "tinygpt.lab.slices",
         "tinygpt.lab.spectrum",
         "tinygpt.lab.steps",
@@ -51,6 +53,8 @@ MAY_IMPORT = {  # what else than numpy and the standard library, and who may
     "traitlets": ("tinygpt.lab.widgets",),
     "IPython": ("tinygpt.lab",),
     "av": ("tinygpt.lab.widgets.film",),
+    "cloudpickle": ("tinygpt.lab.fight",),
+    "tqdm": ("tinygpt.lab.fight",),
 }
 
 
@@ -248,3 +252,28 @@ def test_a_class_of_the_package_has_no_grandparent_in_it() -> None:
     }
     parents = {name: own & set(bases) for name, own in bases.items()}
     assert [name for name, own in parents.items() if any(parents[parent] for parent in own)] == []
+
+
+# --- the lab's front door ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", tinygpt.lab.__all__)
+def test_every_name_the_lab_offers_is_there(name: str) -> None:
+    assert getattr(tinygpt.lab, name).__doc__
+
+
+def test_no_name_the_lab_offers_is_that_of_a_module_beside_it() -> None:
+    modules = {module.rpartition(".")[2] for module in FILES if module.rpartition(".")[0] == "tinygpt.lab"}
+    assert modules & set(tinygpt.lab.__all__) == set()
+
+
+def test_the_lab_knows_no_other_names() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'Explorers'"):
+        _ = tinygpt.lab.Explorers
+
+
+def test_computing_does_not_wait_for_drawing() -> None:
+    heavy = "{'matplotlib', 'ipywidgets'}"
+    program = f"import sys; from tinygpt.lab import descend, fair_fight; print(*{heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

@@ -12,10 +12,11 @@ from functools import partial
 
 import numpy as np
 
-from tinygpt import SGD, Adam, Module, RMSProp, Tensor
+from tinygpt import SGD, Adam, Module, RMSProp, Tensor, lab
 from tinygpt.lab import RACE, SURFACES, Explorer, descend
 from tinygpt.lab.charts.race import RacePicture
 from tinygpt.lab.charts.style import styles
+from tinygpt.lab.widgets.instrument import Instrument
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,15 @@ _RACERS = {
     "RMSProp": partial(RMSProp, learning_rate=1e-3),
     "Adam": partial(Adam, learning_rate=1e-3),
 }
+
+
+def _turn(make: Callable[[], Instrument], name: str, low: float, high: float) -> Callable[[], object]:
+    """One move of an instrument's slider, the picture included."""
+    figure = make()
+    knob = figure.knobs[name]
+    whole = isinstance(knob.value, int)
+    values = itertools.cycle(np.linspace(low, high, 61))
+    return lambda: setattr(knob, "value", round(next(values)) if whole else float(next(values)))
 
 
 def _descent() -> Callable[[], object]:
@@ -95,6 +105,24 @@ def _import_figures(modules: str, runs: int = 15) -> dict[str, float]:
     return {"median": float(np.median(beyond)), "p95": float(np.percentile(beyond, 95)), "min": float(beyond.min())}
 
 
+MOVES = {  # instrument, knob, from, to; and how many moves are timed
+    "microscope": (lab.Microscope, "step", 0, 59, 120),
+    "parabola": (lab.Parabola, "learning_rate", 0.5, 1.9, 120),
+    "ravine": (lab.Ravine, "theta", 0, 90, 60),
+    "phase": (lab.PhasePlot, "momentum", 0.1, 0.95, 120),
+    "rate_map": (lab.RateMap, "momentum", 0.1, 0.95, 120),
+    "rate_map_anew": (lab.RateMap, "kappa", 10, 500, 10),
+    "basin_map_anew": (lab.BasinMap, "learning_rate", 0.002, 0.015, 5),
+    "noise": (lab.NoiseLab, "learning_rate", 0.02, 0.5, 120),
+    "network": (lab.NetworkLab, "step", 0, 1500, 120),
+    "network_anew": (lab.NetworkLab, "learning_rate", 0.1, 0.5, 5),
+    "tape": (lab.GradientTape, "x", -2, 2, 120),
+    "decay": (lab.DecayLab, "weight_decay", 0.001, 0.5, 120),
+    "failure": (lab.FailureLab, "beta2", 0.1, 0.9, 120),
+    "spectrum": (lab.SpectrumLab, "newton_schulz_steps", 0, 10, 120),
+    "conventions": (lab.Conventions, "learning_rate", 0.01, 0.2, 120),
+}
+
 WORKLOADS = {
     "slider": Workload(
         "λ slider: 5 optimizers × 200 steps, and the picture", partial(_slider, "learning_rate", 5e-4, 1.5e-3)
@@ -106,4 +134,8 @@ WORKLOADS = {
     "adam": Workload("1000 Adam steps on Rosenbrock, two scalars, float64", _rosenbrock_steps, runs=20),
     "import": Workload("import tinygpt, beyond bare Python", figures=lambda: _import_figures("tinygpt")),
     "numpy": Workload("import numpy, beyond bare Python", figures=lambda: _import_figures("numpy")),
+    **{
+        name: Workload(f"{make.__name__}: {knob}", partial(_turn, make, knob, low, high), runs)
+        for name, (make, knob, low, high, runs) in MOVES.items()
+    },
 }

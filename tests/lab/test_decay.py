@@ -7,9 +7,11 @@ import re
 import numpy as np
 import pytest
 
-from tinygpt.lab.charts.decay import DecayPicture, decay_caption, limits, short
+from tinygpt.lab.charts.curves import limits
+from tinygpt.lab.charts.decay import DecayPicture, decay_caption
 from tinygpt.lab.decay import DECAYS, RULES, START, decay
 from tinygpt.lab.widgets.decay_lab import DecayLab
+from tinygpt.lab.words import short
 
 ROUNDING = 1e-12  # a hundred steps of some ten roundings each
 ALIKE = 1e-3  # the decay is far above Adam's ε from 1e-4 on, not infinitely far

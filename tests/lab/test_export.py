@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import importlib.util
 import io
 import json
 import re
@@ -18,6 +19,7 @@ from tinygpt.lab import Explorer
 from tinygpt.lab.widgets import export
 from tinygpt.lab.widgets.export import export_html
 
+ROOT = Path(__file__).parents[2]
 KNOBS = {"learning_rate": [0.01, 0.1], "momentum": [0.0, 0.5, 0.9]}
 
 
@@ -30,6 +32,16 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     file = tmp_path_factory.mktemp("page") / "page.html"
     export_html(figure(), file, KNOBS, "A <race>")
     return file.read_text(encoding="utf-8")
+
+
+def load_script(file: Path) -> Any:
+    """A script that is no part of a package, as a module."""
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def held(page: str) -> Any:
@@ -101,3 +113,15 @@ def test_a_page_that_grew_too_large_is_refused_and_not_written(tmp_path: Path, m
     with pytest.raises(ValueError, match="take fewer values"):
         export_html(figure(), tmp_path / "page.html", KNOBS)
     assert not (tmp_path / "page.html").exists()
+
+
+# --- the pages of the series ------------------------------------------------------------------------------------------
+
+
+def test_the_pages_of_the_series_turn_knobs_that_their_figures_have() -> None:
+    pages = load_script(ROOT / "notebooks" / "pages.py").PAGES
+    assert {name: set(page.knobs) - set(page.figure().knobs) for name, page in pages.items()} == {
+        "race": set(),
+        "ravine": set(),
+        "adam": set(),
+    }

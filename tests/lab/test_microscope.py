@@ -24,9 +24,10 @@ from tinygpt.lab.charts.microscope import (
 )
 from tinygpt.lab.charts.scene import Scene
 from tinygpt.lab.charts.style import STYLES
-from tinygpt.lab.steps import Anatomy, Line, Walk, anatomy, number, walk
+from tinygpt.lab.steps import Anatomy, Line, Walk, anatomy, walk
 from tinygpt.lab.surfaces import SURFACES, Surface, quadratic
 from tinygpt.lab.widgets.microscope import CLOSE, OPTIMIZERS, WHOLE, Microscope
+from tinygpt.lab.words import number
 
 PIXEL = 1e-6  # the rounding of affine maps, in logical pixels
 every_label = pytest.mark.parametrize("label", OPTIMIZERS)

@@ -10,8 +10,8 @@ import pytest
 
 from tinygpt.lab.charts.parabola import FARTHEST, ParabolaPicture, last_seen
 from tinygpt.lab.linear import contraction, ride
-from tinygpt.lab.steps import number
 from tinygpt.lab.widgets.parabola import Parabola
+from tinygpt.lab.words import number
 
 MOVES = {"learning_rate": 10**-0.5, "curvature": 2.0, "start": 1.5, "step": 3}
 PIXEL = 0.02  # of w: half a pixel of the picture, and the rounding of the start to two digits

@@ -9,8 +9,8 @@ import pytest
 
 from tinygpt.lab.charts.phase_plot import FARTHEST, PhasePicture, last_seen
 from tinygpt.lab.linear import critical_momentum, eigenvalues, limit, ride
-from tinygpt.lab.steps import number
 from tinygpt.lab.widgets.phase_plot import PhasePlot
+from tinygpt.lab.words import number
 
 MOVES = {"product": 0.5, "momentum": 0.5, "nesterov": True, "step": 3}
 

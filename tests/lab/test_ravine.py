@@ -16,9 +16,9 @@ from tinygpt.lab.charts.style import styles
 from tinygpt.lab.descent import Trajectory
 from tinygpt.lab.linear import best_learning_rate
 from tinygpt.lab.ravines import arrival, roll, split_loss
-from tinygpt.lab.steps import number
 from tinygpt.lab.surfaces import quadratic
 from tinygpt.lab.widgets.ravine import Ravine
+from tinygpt.lab.words import number
 
 MOVES = {"kappa": 10**1.5, "theta": 30.0, "tuned": False, "learning_rate": 10**-0.5, "split": "Adam"}
 SLIDER = 1e-3  # relative: half a step of the sliders

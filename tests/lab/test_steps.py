@@ -14,7 +14,8 @@ from readers import Drift, Fragile, Normalised, Scaled, Sign
 
 from tinygpt import SGD, AdaGrad, Adam, AdamW, Module, Optimizer, OptimizerState, RMSProp, Tensor
 from tinygpt.lab.descent import descend
-from tinygpt.lab.steps import UPDATE, Anatomy, Line, Step, anatomy, number, walk
+from tinygpt.lab.steps import UPDATE, Anatomy, Line, Step, anatomy, walk
+from tinygpt.lab.words import number
 
 ROUNDING = 1e-13  # of ten roundings, in steps of a length near that of the position
 WORDS_ROUNDING = 1e-10  # √v̂ + ε from numbers of 17 digits, where 1 − β₂ cancels three of them

@@ -15,6 +15,7 @@ import numpy as np
 
 from tinygpt.lab.descent import MakeOptimizer, Trajectory, descend
 from tinygpt.lab.surfaces import Loss, Point, Surface
+from tinygpt.lab.words import number
 from tinygpt.module import Module
 from tinygpt.optimizers import SGD, AdaGrad, Adam, AdamW, Optimizer, RMSProp
 from tinygpt.tensor import Tensor
@@ -276,10 +277,3 @@ _ANATOMIES: dict[Any, Callable[[_Page, Any, Step], Anatomy]] = {
 }
 
 _RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-def number(value: Any, digits: int = 3) -> str:
-    """A number or an array in words: so many significant digits, a true minus, no −0, arrays in brackets."""
-    if np.ndim(value):
-        return f"({', '.join(number(item, digits) for item in value)})"
-    return re.sub(r"e([+-])0*(\d)", r"e\1\2", f"{float(value) + 0.0:.{digits}g}").replace("e+", "e").replace("-", "−")

@@ -16,8 +16,8 @@ from matplotlib.colors import to_rgba
 
 from tinygpt.lab.charts.scene import Box, Scene
 from tinygpt.lab.charts.style import THEMES, Style
-from tinygpt.lab.steps import number
 from tinygpt.lab.surfaces import Point, Surface
+from tinygpt.lab.words import number
 
 BANDS = 12  # between contours
 LINE = 0.8  # how much of the hill a contour covers

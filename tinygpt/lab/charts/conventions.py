@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygpt.lab.charts.curves import Curves
-from tinygpt.lab.charts.decay import Limits, arrange, limits, short
+from tinygpt.lab.charts.curves import Curves, Limits, limits
 from tinygpt.lab.charts.hill import Hill
 from tinygpt.lab.charts.scene import Box, Scene
 from tinygpt.lab.charts.style import STYLES
 from tinygpt.lab.conventions import CONVENTIONS, Comparison
 from tinygpt.lab.surfaces import Surface
+from tinygpt.lab.words import short
 
 _Boxes = tuple[int, int, Box, Box]
 # width, height, and the boxes of the paths and of the strip; names stand right of the one and above the other
@@ -92,10 +92,10 @@ class ConventionsPicture(Scene):
             self.write((line[1] + [11 * self.ratio, 0]), name, style.text(self.theme))
 
     def _arrange(self, steps: int, gap: Limits, scale: Limits | None) -> None:
-        arrange(self.strip, steps, gap)
+        self.strip.arrange_linear(steps, gap)
         self.strip.axes.set_yticks([0, gap[1]], ["0", short(gap[1])])
         if scale is not None and isinstance(self.paths, Curves):
-            arrange(self.paths, steps, scale)
+            self.paths.arrange_linear(steps, scale)
 
 
 def conventions_caption(

@@ -1,4 +1,4 @@
-"""Curves: values against steps, on a logarithmic axis, each with its name at its end."""
+"""Curves: values against steps, each with its name at its end; on a logarithmic axis, or a linear one."""
 
 from __future__ import annotations
 
@@ -14,10 +14,30 @@ from tinygpt.lab.charts.style import Style
 
 LABEL_GAP = 14.0  # logical pixels from one name to the next
 Scale = tuple[int, int, int]  # steps, and the axis from 10^low to 10^high
+Limits = tuple[float, float, float]  # of a linear axis: low, high, and from tick to tick
+
+
+def limits(series: Iterable[Any]) -> Limits:
+    """Round limits that hold all values, and the distance of the ticks, of which there are three to seven."""
+    finite = [v[np.isfinite(v)] for v in map(np.asarray, series)]
+    low = min((float(v.min()) for v in finite if v.size), default=0.0)
+    high = max((float(v.max()) for v in finite if v.size), default=1.0)
+    if high - low <= 1e-9 * max(abs(low), abs(high)):  # one value, but for rounding
+        low, high = low - (abs(low) or 1) / 2, high + (abs(high) or 1) / 2
+    span = high - low
+    power = 10.0 ** math.floor(math.log10(span))
+    unit = power * next(part for part in (0.2, 0.5, 1.0, 2.0) if span <= 5 * part * power)
+    return math.floor(low / unit + 1e-9) * unit, math.ceil(high / unit - 1e-9) * unit, unit
+
+
+def ceiling(value: float) -> float:
+    """The next of 1, 2, 5, 10, 20 and so on: round, so that few changes of a slider move an axis."""
+    decade = 10.0 ** math.floor(math.log10(value))
+    return float(next(m * decade for m in (1, 2, 5, 10) if value <= m * decade * (1 + 1e-9)))
 
 
 class Curves:
-    """A panel of a scene for values that are positive, step by step."""
+    """A panel of a scene for values step by step."""
 
     def __init__(self, scene: Scene, box: Box, title: str) -> None:
         self.scene, self.box = scene, box
@@ -43,6 +63,13 @@ class Curves:
         self.axes.set(xlim=(0, steps), yscale="log", ylim=(10.0**low, 10.0**high))
         self.axes.set(yticks=10.0 ** np.arange(high, low - 1, -stride), xticks=sorted({0, steps // 2, steps}))
         self.axes.minorticks_off()
+        self.axes.grid(axis="y", color=self.scene.theme.faint, linewidth=0.7)
+
+    def arrange_linear(self, steps: int, scale: Limits) -> None:
+        """Give the panel linear axes instead: steps along, limits upwards."""
+        low, high, unit = scale
+        self.axes.set(xlim=(0, max(steps, 1)), ylim=(low, high), xticks=sorted({0, steps // 2, steps}))
+        self.axes.set_yticks(np.arange(round(low / unit), round(high / unit) + 1) * unit)
         self.axes.grid(axis="y", color=self.scene.theme.faint, linewidth=0.7)
 
     def pixels(self, steps: Any, values: Any) -> Any:

@@ -2,56 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from tinygpt.lab.charts.curves import Curves
+from tinygpt.lab.charts.curves import Curves, Limits, limits
 from tinygpt.lab.charts.scene import Box, Scene
 from tinygpt.lab.charts.style import styles
 from tinygpt.lab.decay import DECAYS, RULES, START, Decay
+from tinygpt.lab.words import short
 
 _Boxes = tuple[int, int, Box, Box, Box]
 # width, height, and the boxes of the three panels; the narrow picture stacks them
 WIDE: _Boxes = (900, 400, (44, 34, 176, 326), (344, 34, 176, 326), (642, 34, 164, 326))
 NARROW: _Boxes = (480, 640, (44, 466, 330, 134), (44, 252, 330, 134), (44, 38, 330, 134))
 STYLES = dict(zip(RULES, styles(["SGD", "Adam", "AdamW"]).values(), strict=True))
-Limits = tuple[float, float, float]  # low, high, and from tick to tick
-
-
-def limits(series: Iterable[Any]) -> Limits:
-    """Round limits that hold all values, and the distance of the ticks, of which there are three to seven."""
-    finite = [v[np.isfinite(v)] for v in map(np.asarray, series)]
-    low = min((float(v.min()) for v in finite if v.size), default=0.0)
-    high = max((float(v.max()) for v in finite if v.size), default=1.0)
-    if high - low <= 1e-9 * max(abs(low), abs(high)):  # one value, but for rounding
-        low, high = low - (abs(low) or 1) / 2, high + (abs(high) or 1) / 2
-    span = high - low
-    power = 10.0 ** math.floor(math.log10(span))
-    unit = power * next(part for part in (0.2, 0.5, 1.0, 2.0) if span <= 5 * part * power)
-    return math.floor(low / unit + 1e-9) * unit, math.ceil(high / unit - 1e-9) * unit, unit
-
-
-def arrange(panel: Curves, steps: int, scale: Limits) -> None:
-    """Give a panel linear axes: steps along, limits upwards."""
-    low, high, unit = scale
-    panel.axes.set(xlim=(0, max(steps, 1)), ylim=(low, high), xticks=sorted({0, steps // 2, steps}))
-    panel.axes.set_yticks(np.arange(round(low / unit), round(high / unit) + 1) * unit)
-    panel.axes.grid(axis="y", color=panel.scene.theme.faint, linewidth=0.7)
-
-
-def short(value: float, digits: int = 3) -> str:
-    """A number in so many digits, as a person would write it."""
-    if not math.isfinite(value):
-        return "out of sight"
-    if abs(value) < 1e-12:
-        return "0"
-    rounded = float(f"{value:.{digits}g}")
-    plain = 1e-4 <= abs(rounded) < 1e5
-    text = f"{rounded:g}" if plain else np.format_float_scientific(rounded, trim="-", exp_digits=1)
-    return text.replace("+", "").replace("-", "−")
 
 
 class DecayPicture(Scene):
@@ -97,8 +63,8 @@ class DecayPicture(Scene):
         return float(DECAYS[round((x - left) / width * (len(DECAYS) - 1))])
 
     def _arrange(self, steps: int, busy: Limits, idle: Limits) -> None:
-        arrange(self.busy, steps, busy)
-        arrange(self.idle, steps, idle)
+        self.busy.arrange_linear(steps, busy)
+        self.idle.arrange_linear(steps, idle)
         axes = self.left.axes
         axes.set(xscale="log", xlim=DECAYS[[0, -1]], ylim=(-0.02, 1.02), xticks=10.0 ** np.arange(-4, 1))
         axes.set(yticks=[0, 0.5, 1], yticklabels=["0", "half", "all"])

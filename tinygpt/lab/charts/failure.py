@@ -7,10 +7,10 @@ import math
 import numpy as np
 
 from tinygpt.lab.charts.curves import Curves
-from tinygpt.lab.charts.decay import arrange, short
 from tinygpt.lab.charts.scene import Box, Scene
 from tinygpt.lab.charts.style import styles
 from tinygpt.lab.failure import BETA2S, Failure, drift
+from tinygpt.lab.words import short
 
 _Boxes = tuple[int, int, Box, Box, Box]
 # width, height, and the boxes of the three panels; the narrow picture stacks them
@@ -76,10 +76,10 @@ class FailurePicture(Scene):
         self.write((left + width, below), f"{first + SHOWN}", theme.ink, align=1.0)
 
     def _arrange(self, steps: int, top: int) -> None:
-        arrange(self.tape, SHOWN, (-1, top, 1))
+        self.tape.arrange_linear(SHOWN, (-1, top, 1))
         self.tape.axes.set(xticks=[], ylim=(-1.2, top * 1.06), yticks=[-1, 0, top] if top < 6 else [0, top])
-        arrange(self.path, steps, (-1, 1, 1))
-        arrange(self.ends, 1, (-1, 1, 1))
+        self.path.arrange_linear(steps, (-1, 1, 1))
+        self.ends.arrange_linear(1, (-1, 1, 1))
         self.ends.axes.set(xticks=[0, 0.5, 1])
         for panel in (self.path, self.ends):
             panel.axes.set_ylim(-1.06, 1.06)

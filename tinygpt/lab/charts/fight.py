@@ -13,7 +13,7 @@ from tinygpt.lab.charts.hill import MARKER_SIZES
 from tinygpt.lab.charts.scene import Scene
 from tinygpt.lab.charts.style import Style
 from tinygpt.lab.fight import NOISE, Fight, Standing
-from tinygpt.lab.steps import number
+from tinygpt.lab.words import number
 
 # widths of the picture and of its panels; of each optimizer's row, the height, and how far its words are above the bar
 WIDE = (900, 500, 18, 0)

@@ -12,8 +12,9 @@ from tinygpt.lab.charts.closeup import FAR, CloseUp, View
 from tinygpt.lab.charts.scene import Box, Scene
 from tinygpt.lab.charts.style import OWN, STYLES, Style
 from tinygpt.lab.descent import instability
-from tinygpt.lab.steps import UPDATE, Anatomy, Line, Step, Walk, number
+from tinygpt.lab.steps import UPDATE, Anatomy, Line, Step, Walk
 from tinygpt.lab.surfaces import Point, Surface
+from tinygpt.lab.words import number
 
 # width and height of the picture, the box of the hill, and where the lines begin, from the lower left corner
 WIDE: tuple[int, int, Box, Point] = (900, 400, (12, 34, 412, 332), (446, 378))

@@ -12,7 +12,7 @@ from tinygpt.lab.charts.scene import Box, Scene
 from tinygpt.lab.charts.style import OWN, STYLES, Style
 from tinygpt.lab.linear import limit
 from tinygpt.lab.noise import NoisyRuns, averaging_floor, noise_floor, tail_averages
-from tinygpt.lab.steps import number
+from tinygpt.lab.words import number
 
 _Arrangement = tuple[int, int, Box, Box]
 # width and height of the picture, and the boxes of its two panels; the narrow one stacks them

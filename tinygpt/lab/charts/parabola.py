@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from matplotlib.colors import to_hex
 
-from tinygpt.lab.charts.curves import Curves
+from tinygpt.lab.charts.curves import Curves, ceiling
 from tinygpt.lab.charts.scene import Box, Scene
 from tinygpt.lab.charts.style import STYLES, TYPE_SIZE
 from tinygpt.lab.linear import contraction
-from tinygpt.lab.steps import number
+from tinygpt.lab.words import number
 
 _Arrangement = tuple[int, int, Box, Box, Box]
 # width and height of the picture, and the boxes of parabola, factor and distance; the narrow one stacks them
@@ -41,7 +40,7 @@ class ParabolaPicture(Scene):
         last = min(step, last_seen(positions))
         distances = np.clip(np.abs(positions), NEAREST, FARTHEST)
         scale = self.distance.scale([distances[: last_seen(positions) + 1]], len(positions) - 1)
-        top = _ceiling(0.55 * h * max(abs(positions[0]), 1.0) ** 2)
+        top = ceiling(0.55 * h * max(abs(positions[0]), 1.0) ** 2)
         self.begin((scale, top), lambda: self._arrange(scale, top))
         self._draw_factor(float(contraction(h, learning_rate)))
         self._draw_walk(positions[: last + 1], h)
@@ -141,9 +140,3 @@ def _meaning(factor: float) -> str:
 def _settled(factor: float) -> float:
     """The factor, where rounding alone parts it from −1, 0 or 1, as that number."""
     return round(factor) + 0.0 if abs(factor - round(factor)) < SWING else factor
-
-
-def _ceiling(value: float) -> float:
-    """The next of 1, 2, 5, 10, 20 and so on: round, so that few changes of a slider move the axis."""
-    decade = 10.0 ** math.floor(math.log10(value))
-    return float(next(m * decade for m in (1, 2, 5, 10) if value <= m * decade * (1 + 1e-9)))

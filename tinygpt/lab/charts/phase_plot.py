@@ -11,7 +11,7 @@ from tinygpt.lab.charts.hill import MARKER_SIZES
 from tinygpt.lab.charts.scene import Box, Scene
 from tinygpt.lab.charts.style import STYLES, TYPE_SIZE
 from tinygpt.lab.linear import Ride, critical_momentum, eigenvalues, limit
-from tinygpt.lab.steps import number
+from tinygpt.lab.words import number
 
 _Arrangement = tuple[int, int, Box, Box]
 # width and height of the picture, and the boxes of its two panels; the narrow one stacks them

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from matplotlib.colors import to_hex
 
-from tinygpt.lab.charts.curves import Curves
+from tinygpt.lab.charts.curves import Curves, ceiling
 from tinygpt.lab.charts.hill import Hill
 from tinygpt.lab.charts.scene import Box, Scene
 from tinygpt.lab.charts.style import THEMES, Style
 from tinygpt.lab.descent import Trajectory, instability
 from tinygpt.lab.ravines import ARRIVED, arrival, split_loss
-from tinygpt.lab.steps import number
 from tinygpt.lab.surfaces import quadratic
+from tinygpt.lab.words import number
 
 _Arrangement = tuple[int, int, Box, Box, Box]
 # width and height of the picture, and the boxes of hill, bars and losses; the narrow one stacks them
@@ -53,7 +53,7 @@ class RavinePicture(Scene):
     ) -> None:
         """Draw the paths, a bar for each, and the losses of the one called `split` along and across the ravine."""
         layers = np.maximum(split_loss(_seen(trajectories[split]).points, kappa, theta), LEAST)
-        scale = self.losses.scale([layers, layers.sum(axis=1)], _ceiling(max(len(layers) - 1, 5)))
+        scale = self.losses.scale([layers, layers.sum(axis=1)], int(ceiling(max(len(layers) - 1, 5))))
         self.begin(scale, lambda: self.losses.arrange(scale))
         self._draw_contours(kappa, theta)
         for label, t in trajectories.items():
@@ -165,9 +165,3 @@ def _seen(t: Trajectory) -> Trajectory:
     return (
         t if t.diverged_at is None else replace(t, points=t.points[: t.diverged_at], losses=t.losses[: t.diverged_at])
     )
-
-
-def _ceiling(steps: int) -> int:
-    """The next of 1, 2, 5, 10, 20 and so on: round, so that few changes of a slider move the axis."""
-    decade = int(10 ** (len(str(steps)) - 1))
-    return next(m * decade for m in (1, 2, 5, 10) if steps <= m * decade)

@@ -115,9 +115,11 @@ class Scene:
         Shapes: colours (rows, columns, 4), uint8; row 0 is the lowest.
         """
         left, bottom, width, height = (round(v) for v in axes.bbox.bounds)
-        rows = np.arange(height) * len(colours) // height
-        columns = np.arange(width) * colours.shape[1] // width
-        image = np.ascontiguousarray(colours[rows][:, columns])
+        if colours.shape[:2] != (height, width):
+            rows = np.arange(height) * len(colours) // height
+            columns = np.arange(width) * colours.shape[1] // width
+            colours = colours[rows][:, columns]
+        image = np.ascontiguousarray(colours)
         self._draw(_image, (self.theme.ink, 0.0, "solid", axes), None, left, bottom, image)
 
     def write(

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from tinygpt.lab.charts.curves import LABEL_GAP, Curves
-from tinygpt.lab.charts.decay import short
 from tinygpt.lab.charts.scene import Box, Scene
 from tinygpt.lab.charts.style import styles
 from tinygpt.lab.spectrum import MOST_STEPS, SIZE, Spectrum
+from tinygpt.lab.words import short
 
 _Boxes = tuple[int, int, Box, Box]
 # width, height, and the boxes of the two panels; the narrow picture stacks them

@@ -10,11 +10,11 @@ import numpy as np
 from ipywidgets import HTML, Button, HBox, RadioButtons, Text, VBox, Widget
 
 from tinygpt.lab.charts.pin import PinPicture
-from tinygpt.lab.steps import number
 from tinygpt.lab.surfaces import Loss, Surface, as_surface
 from tinygpt.lab.widgets.housekeeping import replace_earlier
 from tinygpt.lab.widgets.instrument import Instrument
 from tinygpt.lab.widgets.picture import Picture
+from tinygpt.lab.words import number
 
 UNANSWERED = "not answered yet"
 CLOSE = 0.1  # of the answer: this far off still counts as right, where no tolerance is given

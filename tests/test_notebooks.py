@@ -10,11 +10,14 @@ import pytest
 from links import NOTEBOOKS, ROOT, binder_link, binder_links_in, links_in, pictures_without_text, unresolved
 
 NAMES = [file.name for file in NOTEBOOKS]
+LESSONS = NOTEBOOKS[1:]  # the first has a race and a self-test; these have predictions and exercises
+KEPT = {11}  # the number that is kept for the lesson on a GPT
 MAP = "Map of the series"  # the heading, in the first notebook, over the table of them all
 LINES = 10  # of a code cell: a reader takes it in at a glance
 CAPTION = 40  # letters: fewer cannot say what a picture shows
 PICTURE, NOTEBOOK = 100_000, 1_000_000  # bytes: Binder, GitHub and a phone shall open it at once
 
+each_lesson = pytest.mark.parametrize("file", LESSONS, ids=NAMES[1:])
 each = pytest.mark.parametrize("file", NOTEBOOKS, ids=NAMES)
 
 
@@ -65,7 +68,9 @@ def test_a_name_is_a_number_and_one_idea(file):
 
 
 def test_numbers_are_given_once_and_without_gaps():
-    assert [int(name[:2]) for name in NAMES] == list(range(len(NAMES)))
+    numbers = [int(name[:2]) for name in NAMES]
+    assert sorted({*numbers, *KEPT}) == list(range(max(numbers) + 1))
+    assert len(numbers) == len(set(numbers))
 
 
 # --- code ------------------------------------------------------------------------------------------------------------
@@ -103,7 +108,8 @@ def test_no_code_cell_stands_in_two_notebooks():
     homes = {}
     for file in NOTEBOOKS:
         for _, _, text in cells(file, "code"):
-            if not all(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.parse(text).body):
+            imports = all(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.parse(text).body)
+            if not imports and text != "predictions()":
                 homes.setdefault(ast.dump(ast.parse(text)), set()).add(file.name)
     assert [names for names in homes.values() if len(names) > 1] == []
 
@@ -159,6 +165,83 @@ def test_pictures_in_the_prose_have_a_text_in_their_place(file):
 def test_the_map_lists_every_notebook():
     (table,) = [text for text in prose(NOTEBOOKS[0]) if f"# {MAP}" in text]
     assert links_in(table) == NAMES
+
+
+@each
+def test_the_map_and_the_index_tell_the_minutes_of_the_lesson(file):
+    minutes = re.search(r"\*\*Minutes:\*\* (\d+)", prose(file)[0])[1]
+    row = rf"\[\d\d · [^\]]*\]\({file.name}\).*\| {minutes} \|"
+    index = (ROOT / "notebooks" / "README.md").read_text(encoding="utf-8")
+    assert [bool(re.search(row, text)) for text in ("\n".join(prose(NOTEBOOKS[0])), index)] == [True, True]
+
+
+@each
+def test_the_teachers_guide_has_a_chapter_for_the_lesson(file):
+    title = re.match(r"# (\d\d · .*)", prose(file)[0])[1]
+    assert f"\n## {title}\n" in (ROOT / "notebooks" / "TEACHING.md").read_text(encoding="utf-8")
+
+
+# --- predictions and exercises ---------------------------------------------------------------------------------------
+
+
+def tagged(file, tag):
+    """The code cells with a tag, as (number, cell, text)."""
+    return [entry for entry in cells(file, "code") if tag in entry[1]["metadata"].get("tags", [])]
+
+
+def told(file):
+    """What every code cell printed or returned, by number of the cell."""
+    words = {}
+    for number, output in outputs(file):
+        data = output.get("data", {}).get("text/plain", output.get("text", ""))
+        words[number] = words.get(number, "") + "".join(data)
+    return words
+
+
+def defined(text):
+    """The names that a cell binds, those inside of functions and classes left out."""
+    names = set()
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            names.add(node.name)
+        else:
+            stores = [n for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
+            names |= {name.id for name in stores}
+    return names
+
+
+@each_lesson
+def test_a_lesson_asks_for_predictions_and_lists_them_at_its_end(file):
+    asked = [text for _, _, text in cells(file, "code") if "predict(" in text]
+    assert len(asked) >= 2
+    assert cells(file, "code")[-1][2] == "predictions()"
+
+
+@each_lesson
+def test_a_prediction_is_stored_unanswered_and_its_code_which_holds_the_answer_is_folded(file):
+    for number, cell, text in cells(file, "code"):
+        if "predict(" in text:
+            assert cell["metadata"].get("jupyter") == {"source_hidden": True}
+            assert told(file)[number].startswith("Prediction: ")
+            assert "(not answered yet)" in told(file)[number]
+
+
+@each_lesson
+def test_every_stub_is_stored_as_still_to_write_and_every_solution_as_correct(file):
+    levels = {sign: [number for number, words in told(file).items() if sign in words] for sign in "○◐●"}
+    solutions = {number for number, _, _ in tagged(file, "solution")}
+    assert levels["○"]
+    assert levels["◐"] == []
+    assert set(levels["●"]) == {number for number in solutions if "check(" in cells(file)[number][2]} != set()
+    assert not solutions & set(levels["○"])
+
+
+@each_lesson
+def test_solutions_are_folded_and_leave_the_readers_names_alone(file):
+    own = set().union(*(defined(text) for _, _, text in tagged(file, "exercise")))
+    for _, cell, text in tagged(file, "solution"):
+        assert cell["metadata"].get("jupyter") == {"source_hidden": True}
+        assert not own & defined(text)
 
 
 # --- outputs ---------------------------------------------------------------------------------------------------------

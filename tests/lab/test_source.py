@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tinygpt import SGD, Adam, Optimizer, optimizers
-from tinygpt.lab.source import show_source
+from tinygpt.lab.source import as_code, show_source
 
 QUOTED = [SGD.apply_single, Adam.apply_single, Adam, Optimizer.update, show_source]
 every_quotation = pytest.mark.parametrize("quoted", QUOTED, ids=lambda quoted: quoted.__qualname__)
@@ -48,3 +48,7 @@ def test_a_notebook_shows_it_as_python(quoted: Any) -> None:
 @every_quotation
 def test_without_a_notebook_it_reads_as_it_is(quoted: Any) -> None:
     assert repr(show_source(quoted)) == "".join(show_source(quoted))
+
+
+def test_a_function_without_a_name_is_left_for_its_maker_to_name() -> None:
+    assert as_code({"loss": lambda x: x}) == '{"loss": your_function}'

@@ -26,6 +26,10 @@ class Walker(Module):
     def __init__(self, start: Any) -> None:
         self.position = Tensor(np.array(start, float), requires_grad=True)
 
+    def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
+        """The one parameter, for which nobody need search: in a race that would take a tenth of the time."""
+        yield "position", self.position
+
 
 @dataclass(frozen=True)
 class Trajectory:

@@ -30,7 +30,10 @@ def show_source(function: Callable[..., Any]) -> Source:
 
 
 def as_code(value: Any) -> str:
-    """The Python that makes a value: functions and classes by name, partials and mappings written out."""
+    """The Python that makes a value: functions and classes by name, partials and mappings written out.
+
+    A function without a name is `your_function`, for its maker to name.
+    """
     if isinstance(value, partial):
         keywords = ", ".join(f"{name}={as_code(v)}" for name, v in value.keywords.items())
         return f"partial({as_code(value.func)}, {keywords})"
@@ -42,4 +45,4 @@ def as_code(value: Any) -> str:
         return f"{value:.6g}" if float(f"{value:.6g}") == value else repr(value)
     if isinstance(value, np.ndarray):
         return f"np.array({value.tolist()})"
-    return getattr(value, "__name__", None) or repr(value)
+    return getattr(value, "__name__", repr(value)).replace("<lambda>", "your_function")

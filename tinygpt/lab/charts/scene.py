@@ -146,7 +146,8 @@ class Scene:
     def jpeg(self) -> bytes:
         """The frame as JPEG: quick to make, for the screen."""
         stream = io.BytesIO()
-        self.image().save(stream, "JPEG", quality=88, subsampling=0)
+        colours = "4:4:4" if self.ratio < 2 else "4:2:0"  # as sharp as a logical pixel is enough for them
+        self._shared().save(stream, "JPEG", quality=88, subsampling=colours)
         return stream.getvalue()
 
     def png(self) -> bytes:
@@ -176,9 +177,13 @@ class Scene:
         return stream.getvalue()
 
     def image(self) -> Image.Image:
-        """The frame as Pillow's image."""
+        """The frame as Pillow's image, which later frames leave alone."""
+        return self._shared().convert("RGB")
+
+    def _shared(self) -> Image.Image:
+        """The frame itself, not a copy; X says that its fourth bytes mean nothing."""
         pixels = self.canvas.buffer_rgba()
-        return Image.frombuffer("RGBA", pixels.shape[1::-1], pixels, "raw", "RGBA", 0, 1).convert("RGB")
+        return Image.frombuffer("RGBX", pixels.shape[1::-1], pixels, "raw", "RGBX", 0, 1)
 
     def _draw(self, draw: Callable[..., None], pen: tuple[Any, ...], fill: Any, *what: Any) -> None:
         self._frame.append((draw, pen, fill, what))

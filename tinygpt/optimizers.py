@@ -236,7 +236,8 @@ class AdamW(Optimizer):
         w = w − learning_rate · weight_decay · w − learning_rate · m̂ / (√v̂ + eps)
 
     Raises: ValueError unless learning_rate, eps, weight_decay ≥ 0 and each beta is in [0, 1).
-    Source: Loshchilov and Hutter 2019, algorithm 2. https://arxiv.org/abs/1711.05101
+    Source: Loshchilov and Hutter 2019, algorithm 2; that the learning rate scales the decay is PyTorch's convention.
+    https://arxiv.org/abs/1711.05101
     """
 
     def __init__(

@@ -202,7 +202,7 @@ CONVENTIONS: dict[str, Convention] = {
     "Adam, ε inside the root": Convention(EpsilonInside, _ADAM, "optax (eps_root)", _OPTAX),
     "Adam, not corrected": Convention(Uncorrected, _ADAM, "MLX unless asked", _MLX),
     "Adam + L2": Convention(Adam, (*_ADAM, "weight_decay"), "PyTorch's Adam with weight_decay", _TORCH),
-    "AdamW": Convention(AdamW, (*_ADAM, "weight_decay"), "PyTorch, Keras, optax, MLX", _ADAMW),
+    "AdamW": Convention(AdamW, (*_ADAM, "weight_decay"), "PyTorch, optax", _ADAMW),
     "AMSGrad, max(v)": Convention(AMSGrad, _ADAM, "PyTorch", _TORCH),
     "AMSGrad, max(v̂)": Convention(MaxCorrected, _ADAM, "optax", _OPTAX),
 }

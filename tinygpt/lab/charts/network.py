@@ -197,7 +197,8 @@ def _sharpness_in_words(study: Study, known: int) -> str:
     if not above.size:
         return f"Sharpness {here} and stays below {name}, so the steps are stable in every direction."
     if above[0] == 0:
-        return f"Sharpness begins at {first}, above {name}: the steps swing more widely until it is lower."
+        fate = "and the loss explodes" if study.training.diverged_at is not None else "until it is lower"
+        return f"Sharpness begins at {first}, above {name}: the steps swing more and more widely, {fate}."
     passed = int(at[above[0]])
     away = float(np.max(np.abs(seen[above[0] :] / limit - 1)))
     losses = study.training.losses[passed : at[known - 1] + 1]

@@ -77,7 +77,7 @@ def race_caption(surface: Surface, trajectories: Mapping[str, Trajectory], step:
         ranking = sorted(alive, key=lambda label: alive[label])
         results = ", ".join(f"{label} {_short(alive[label])}" for label in ranking)
         sentences.append(f"Loss above the minimum: {results}.")
-    arrivals = {label: int(np.argmax(g < NEAR)) for label, g in gaps.items() if np.any(g < NEAR)}
+    arrivals = {label: int(np.argmax(abs(g) < NEAR)) for label, g in gaps.items() if np.any(abs(g) < NEAR)}
     if arrivals:
         quickest = min(arrivals.values())
         winners = " and ".join(label for label, n in arrivals.items() if n == quickest)

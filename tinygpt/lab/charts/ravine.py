@@ -29,6 +29,7 @@ LEAST = 1e-8  # losses below this are drawn here
 FLAT = replace(quadratic(), loss=lambda x, y: 0 * x, minima=())  # what turns is drawn over it
 ALONG, ACROSS = (0, (4.0, 2.0)), (0, (1.0, 1.5))  # dashes of the two parts of a loss
 INK = Style(THEMES["light"].ink, THEMES["dark"].ink, "solid", "o", THEMES["light"].ink)  # of their names
+ROUNDING = 1e-12  # a part of the loss below this is what rounding left of it
 
 
 class RavinePicture(Scene):
@@ -140,8 +141,12 @@ def ravine_caption(
         if t.diverged_at is not None:
             sentences.append(f"{label}{rates[label]} diverged at step {t.diverged_at}{_cause(kappa, theta, t)}.")
     seen = split_loss(_seen(trajectories[split]).points, kappa, theta)
-    begin, end = (f"{number(along)} along the ravine and {number(across)} across it" for along, across in seen[[0, -1]])
+    begin, end = (f"{_part(along)} along the ravine and {_part(across)} across it" for along, across in seen[[0, -1]])
     return " ".join([*sentences, f"The loss of {split} is {begin} at first, {end} at last."])
+
+
+def _part(loss: float) -> str:
+    return number(loss) if loss >= ROUNDING else f"less than {number(ROUNDING)}"
 
 
 def _condition(kappa: float) -> str:

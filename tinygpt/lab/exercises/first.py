@@ -230,7 +230,7 @@ def _rolls_in_time(answer: Any) -> str:
 
 
 def _why_slow(rate: float, momentum: float) -> str:
-    if near((rate, momentum), (4 / 11**2, (9 / 11) ** 2), 1e-2):
+    if math.isclose(rate, 4 / 11**2, rel_tol=0.01) and math.isclose(momentum, (9 / 11) ** 2, rel_tol=0.01):
         return "this is the textbook's pair, which is fastest after very many steps, but pays for it in the first ones"
     if momentum == 0:
         return "without momentum the flat direction crawls"
@@ -253,7 +253,7 @@ HEAVY_BALL = Exercise(
         "Look near μ = 0.7, with λ between 0.025 and 0.035.",
     ),
     laws=(_rolls_in_time,),
-    right="The ball arrives in 45 steps or fewer. The textbook's pair would need 63.",
+    right="The ball arrives in 45 steps or fewer. The textbook's pair, unrounded, would need 63.",
 )
 
 

@@ -103,10 +103,11 @@ def slider(value: float, knob: Knob, owner: str = "") -> Any:
     """A slider for a number; its value is moved to the nearest that the slider can show."""
     options = {"min": knob.low, "max": knob.high, "step": knob.step, **_dress(knob.symbol, f"{owner} {knob.words}")}
     if knob.log:
-        made = ipywidgets.FloatLogSlider(10.0**knob.low, readout_format=".2g", **options)
+        digits = ".2g" if knob.low < 0 else ".3g"  # 100 rather than 1.0e+2
+        made = ipywidgets.FloatLogSlider(10.0**knob.low, readout_format=digits, **options)
     else:
-        digits = max(0, -math.floor(math.log10(knob.step)))
-        made = ipywidgets.FloatSlider(knob.low, readout_format=f".{digits}f", **options)
+        digits = f".{max(0, -math.floor(math.log10(knob.step)))}f"
+        made = ipywidgets.FloatSlider(knob.low, readout_format=digits, **options)
     made.value = nearest(made, value)
     return made
 

@@ -74,7 +74,8 @@ class RateMap(Instrument):
             self.knobs["kappa"].continuous_update = False  # it makes the whole map anew
         for name, at in (("learning_rate", learning_rate), (self._over, value)):
             self.knobs[name] = control(name, at)
-            self.knobs[name].value = at  # not only the nearest that the slider can show
+            self.knobs[name].value = at  # not only the nearest that the slider can show,
+            self.knobs[name].continuous_update = False  # which the browser would send back
         if self._is_sgd:
             self.knobs["nesterov"] = switch(nesterov, "Nesterov", "Nesterov's look-ahead")
 

@@ -50,8 +50,8 @@ def _turn(make: Callable[[], Instrument], name: str, low: float, high: float) ->
     figure = make()
     knob = figure.knobs[name]
     whole = isinstance(knob.value, int)
-    values = itertools.cycle(np.linspace(low, high, 61))
-    return lambda: setattr(knob, "value", round(next(values)) if whole else float(next(values)))
+    values = itertools.cycle(range(int(low), int(high) + 1) if whole else np.linspace(low, high, 61).tolist())
+    return lambda: setattr(knob, "value", next(values))
 
 
 def _descent() -> Callable[[], object]:

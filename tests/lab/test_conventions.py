@@ -163,3 +163,8 @@ def test_a_click_in_the_strip_moves_the_drop() -> None:
 def test_only_knobs_that_one_of_the_two_has_are_shown() -> None:
     lab = Conventions(left="Adam", right="AdamW")
     assert {name for name in SETTINGS if lab.knobs[name].layout.display != "none"} == {"beta2", "eps", "weight_decay"}
+
+
+def test_a_misspelt_setting_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"settings must be among momentum, .*, got wieght_decay"):
+        compare("SGD + L2", "AdamW", wieght_decay=0.9)

@@ -6,6 +6,7 @@ import base64
 import gc
 import io
 import math
+import re
 import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ import pytest
 from PIL import Image
 from readers import Drift, Fragile, Normalised, Scaled, Sign
 
-from tinygpt import SGD, Adam, Module
+from tinygpt import SGD, Adam, Module, schedules
 from tinygpt.lab import RACE, SURFACES, Explorer, Surface, descend, quadratic
 from tinygpt.lab.charts.race import RacePicture
 from tinygpt.lab.descent import tuned_learning_rate
@@ -867,3 +868,41 @@ def test_a_race_with_a_recorded_path_can_be_copied() -> None:
 def test_what_is_no_path_is_refused(path: Any) -> None:
     with pytest.raises(ValueError, match=r"a recorded path must have shape \(steps \+ 1, 2\)"):
         made(optimizers={"PyTorch": path})
+
+
+# --- found by reading -------------------------------------------------------------------------------------------------
+
+
+def test_one_whose_path_begins_off_the_map_is_told_while_others_run() -> None:
+    explorer = made(optimizers={"far": np.array([(100.0, 0.0), (99.0, 0.0)]), "SGD": SGD})
+    assert "far diverged at step 0: it begins off the map." in explorer.caption
+
+
+def test_a_schedule_is_told_by_its_first_and_its_last_rate() -> None:
+    explorer = made(optimizers={"SGD": partial(SGD, learning_rate=schedules.cosine(0.1, STEPS), momentum=0.0)})
+    assert re.search(r"λ = 0.1 … 0\.0\d+\.", explorer.caption)
+
+
+def test_an_unknown_name_to_show_is_refused() -> None:
+    with pytest.raises(ValueError, match="shown must be among momentum, Adam, got nope"):
+        made(shown=["nope"])
+
+
+def test_a_figure_that_could_not_be_made_leaves_no_widget_behind() -> None:
+    before = len(ipywidgets.widgets.widget._instances)
+    with pytest.raises(ValueError, match="knobs must be among"):
+        made(knobs={"nope": 1})
+    assert len(ipywidgets.widgets.widget._instances) == before
+
+
+def test_closing_a_figure_closes_all_of_it() -> None:
+    before = len(ipywidgets.widgets.widget._instances)
+    made().close()
+    assert len(ipywidgets.widgets.widget._instances) == before
+
+
+@pytest.mark.parametrize("surface", [quadratic(50, 30), Surface("bowl", SURFACES["booth"].loss, (1.0, 2.0))])
+def test_a_race_on_an_own_surface_is_copied_with_all_that_makes_it(surface: Surface) -> None:
+    explorer = made(surface)
+    again = eval(explorer.experiment, {**NAMES, "Surface": Surface, surface.loss.__name__: surface.loss})
+    assert again.caption == explorer.caption

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from tinygpt import SGD
-from tinygpt.lab import Explorer
+from tinygpt.lab import Explorer, PhasePlot
 from tinygpt.lab.widgets import export
 from tinygpt.lab.widgets.export import export_html
 
@@ -125,3 +125,11 @@ def test_the_pages_of_the_series_turn_knobs_that_their_figures_have() -> None:
         "ravine": set(),
         "adam": set(),
     }
+
+
+def test_two_values_that_a_slider_cuts_to_one_are_one_position(tmp_path: Path) -> None:
+    figure = PhasePlot()
+    export_html(figure, tmp_path / "page.html", {"product": [0.1, 1.0], "momentum": [0.5, 0.99, 1.0]})
+    data = held((tmp_path / "page.html").read_text(encoding="utf-8"))
+    figure.knobs["product"].value, figure.knobs["momentum"].value = 1.0, 0.5
+    assert (len(data["images"]), data["captions"][2]) == (4, figure.caption)

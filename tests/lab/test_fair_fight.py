@@ -178,3 +178,8 @@ def test_a_readers_function_and_class_may_fight() -> None:
         return x * x + 2 * y * y
 
     assert fights(surface=bowl, optimizers={"mine": Sign, "Adam": Adam}).caption.startswith("bowl: ")
+
+
+def test_a_plain_class_fights_with_its_own_defaults() -> None:
+    given, bound = (fights(optimizers={"it": make}).fight.gaps["it"] for make in (SGD, partial(SGD, momentum=0.0)))
+    np.testing.assert_array_equal(given, bound)

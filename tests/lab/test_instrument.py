@@ -209,3 +209,10 @@ def test_a_film_of_a_figure_without_steps_is_refused(tmp_path: Path) -> None:
     del dot.knobs["step"]
     with pytest.raises(ValueError, match="a film needs a figure with steps"):
         dot.save(tmp_path / "dot.gif")
+
+
+def test_making_a_film_does_not_play_it_in_the_live_figure(tmp_path: Path) -> None:
+    dot = Dot()
+    before = dot.view.frame
+    dot.save(tmp_path / "dot.gif")
+    assert dot.view.frame - before <= 1

@@ -15,7 +15,7 @@ from readers import Normalised, Scaled, Sign
 from tinygpt import SGD, Adam, AdamW, Module, Optimizer, optimizers
 from tinygpt.lab.descent import Walker
 from tinygpt.lab.widgets.explorer import RACE
-from tinygpt.lab.widgets.knobs import KNOBS, SHARED, control, hyperparameters, keywords
+from tinygpt.lab.widgets.knobs import KNOBS, SHARED, control, hyperparameters, keywords, menu
 
 GRID_TOLERANCE = 1e-6  # of a slider's step: the rounding of a division
 
@@ -216,3 +216,12 @@ def test_the_readout_tells_neighbouring_values_apart(name: str) -> None:
     if isinstance(widget, ipywidgets.FloatSlider):
         shown = {format(widget.min + i * widget.step, widget.readout_format) for i in range(100)}
         assert len(shown) == min(100, 1 + round((widget.max - widget.min) / widget.step))
+
+
+def test_a_menu_refuses_what_it_does_not_offer_and_says_what_it_does() -> None:
+    with pytest.raises(ValueError, match="view must be one of near, far, got 'wide'"):
+        menu("wide", ["near", "far"], "view", "how near")
+
+
+def test_momentum_that_is_0_by_default_stays_so_unless_the_race_is_to_be_lively() -> None:
+    assert (hyperparameters(SGD)["momentum"], hyperparameters(SGD, lively=False)["momentum"]) == (0.9, 0.0)

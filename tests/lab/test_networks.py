@@ -320,3 +320,13 @@ def test_sharpness_rises_to_the_limit_and_hovers_there() -> None:
     assert np.all(sharpness[:beyond] < 5)
     assert np.all(np.abs(sharpness[beyond:] - 5) < 1)
     assert found.losses[-1] < 0.01 * found.losses[0]
+
+
+def test_weight_decay_takes_its_share_of_the_sharpness_limit() -> None:
+    module = tanh_net(2)
+    limits = [sharpness_limit(SGD(module, learning_rate=0.1, weight_decay=decay)) for decay in (0.0, 5.0)]
+    assert limits == [20.0, 15.0]
+
+
+def test_full_dampening_has_no_sharpness_limit() -> None:
+    assert sharpness_limit(SGD(tanh_net(2), learning_rate=0.1, momentum=0.5, dampening=1.0)) is None

@@ -144,3 +144,7 @@ def test_turning_takes_away_the_lead_of_rmsprop() -> None:
 def test_nobody_has_arrived_on_a_path_that_is_lost() -> None:
     lost = roll(20.0, 0.0, partial(SGD, learning_rate=10.0))
     assert arrival(lost) is None
+
+
+def test_a_run_makes_as_many_updates_as_steps() -> None:
+    assert roll(20.0, 0.0, partial(SGD, learning_rate=1e-4), steps=10).optimizer.updates == 10

@@ -280,8 +280,12 @@ def compare(
 ) -> Comparison:
     """Two conventions side by side; from step `drop_at` on λ is `drop` times what it was.
 
-    Raises: ValueError for a name that is in neither table.
+    Raises: ValueError for a name that is in neither table; TypeError for a setting that is none of SETTINGS.
     """
+    if unknown := settings.keys() - SETTINGS.keys():
+        raise TypeError(
+            f"settings must be among {', '.join(SETTINGS)}, got {', '.join(sorted(unknown))}: name one of them"
+        )
 
     def rate(updates: int) -> float:
         return learning_rate * (drop if updates >= drop_at else 1.0)

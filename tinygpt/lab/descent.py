@@ -70,6 +70,8 @@ def descend(
     Raises: ValueError for a start that is not two finite numbers, or for negative steps.
     """
     surface = as_surface(surface)
+    if isinstance(start, Mapping) and (missing := optimizers.keys() - start.keys()):
+        raise ValueError(f"start must have a place for each label, got none for {', '.join(sorted(missing))}")
     starts = [start[label] if isinstance(start, Mapping) else start for label in optimizers]
     here = np.array([_start(surface, own) for own in starts]).reshape(-1, 2)  # (racers, 2)
     if steps < 0:

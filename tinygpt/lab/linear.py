@@ -84,7 +84,7 @@ def limit(momentum: Any = 0.0, nesterov: bool = False, dampening: Any = 0.0) -> 
 
 
 def critical_momentum(product: Any, nesterov: bool = False) -> Any:
-    """The momentum at which the two eigenvalues meet: the fastest for this λh, and beyond it the position swings.
+    """The momentum at which the two eigenvalues meet: the fastest for this λh. Beyond it the position swings.
 
         heavy ball  μ = (1 − √(λh))²          Nesterov  μ = (1 − √(λh)) / (1 + √(λh))
 

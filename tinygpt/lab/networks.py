@@ -207,11 +207,14 @@ def sharpness_along(module: Module, data: Data, path: Any) -> Any:
 def sharpness_limit(optimizer: Optimizer) -> float | None:
     """The sharpness that a step of SGD bears: beyond it the steepest direction swings more widely with every step.
 
-    2 / λ for plain gradient descent; with momentum, what `linear.limit` says of the product λh.
+    2 / λ for plain gradient descent; with momentum, what `linear.limit` says of the product λh. Weight decay takes its
+    share: it is curvature too.
 
-    None for other classes, which have no such limit, and where λ = 0.
+    None for other classes, which have no such limit, and where λ = 0 or τ ≥ 1.
     """
     if not isinstance(optimizer, SGD) or optimizer.learning_rate == 0:
         return None
     tau = optimizer.dampening if optimizer.momentum else 0.0
-    return float(limit(optimizer.momentum, optimizer.nesterov, tau) / optimizer.learning_rate)
+    if tau >= 1:
+        return None
+    return float(limit(optimizer.momentum, optimizer.nesterov, tau) / optimizer.learning_rate - optimizer.weight_decay)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygpt.lab.descent import MakeOptimizer, Trajectory, Walker, map_of
+from tinygpt.lab.descent import MakeOptimizer, Trajectory, Walker, map_of, sweeps
 from tinygpt.lab.linear import best_learning_rate
 from tinygpt.lab.surfaces import quadratic
 from tinygpt.optimizers import Optimizer
@@ -74,9 +74,9 @@ def tuned_rate(kappa: float, theta: float, make: Callable[..., Optimizer], steps
     count. Where two arrive together or none does, the one with the lowest loss is best.
     """
     anchor = best_learning_rate([1.0, kappa])
-    made = make.func if isinstance(make, partial) else make
-    if getattr(getattr(made, "apply_single", None), "elementwise", False):
-        return _best_of(kappa, theta, make, anchor * 10.0 ** (np.arange(-80, 81) / 40), steps)
+    rates = anchor * 10.0 ** (np.arange(-80, 81) / 40)
+    if sweeps(partial(make, learning_rate=rates)):
+        return _best_of(kappa, theta, make, rates, steps)
     return _best_one_by_one(kappa, theta, make, anchor * 10.0 ** (np.arange(-10, 11) / 5), steps)
 
 
@@ -113,12 +113,13 @@ def _steps(kappa: float, theta: float, walker: Walker, optimizer: Optimizer, ste
     (hxx, hxy), (hyx, hyy) = hessian(kappa, theta).tolist()
     position = walker.position
     with np.errstate(all="ignore"):  # a path that overflows is cut
-        for _ in range(steps + 1):
+        for step in range(steps + 1):
             x, y = position.data.tolist() if position.ndim == 1 else position.data  # numbers are quicker than arrays
             gx, gy = hxx * x + hxy * y, hyx * x + hyy * y
             yield position.data, 0.5 * (x * gx + y * gy)
-            position.grad = np.array([gx, gy])
-            optimizer.update()
+            if step < steps:
+                position.grad = np.array([gx, gy])
+                optimizer.update()
 
 
 def _turn(theta: float) -> Any:

@@ -6,6 +6,7 @@ import inspect
 import json
 import textwrap
 from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields, is_dataclass
 from functools import partial
 from typing import Any
 
@@ -30,7 +31,7 @@ def show_source(function: Callable[..., Any]) -> Source:
 
 
 def as_code(value: Any) -> str:
-    """The Python that makes a value: functions and classes by name, partials and mappings written out.
+    """The Python that makes a value: functions and classes by name, partials, mappings and surfaces written out.
 
     A function without a name is `your_function`, for its maker to name.
     """
@@ -45,4 +46,8 @@ def as_code(value: Any) -> str:
         return f"{value:.6g}" if float(f"{value:.6g}") == value else repr(value)
     if isinstance(value, np.ndarray):
         return f"np.array({value.tolist()})"
+    if is_dataclass(value) and not isinstance(value, type):
+        held = [(f, getattr(value, f.name)) for f in fields(value)]
+        named = [f"{f.name}={as_code(v)}" for f, v in held if f.default is MISSING or v != f.default]
+        return f"{type(value).__name__}({', '.join(named)})"
     return getattr(value, "__name__", repr(value)).replace("<lambda>", "your_function")

@@ -138,4 +138,4 @@ def _percent(share: float) -> str:
 
 def _point(point: Any) -> str:
     x, y = point
-    return f"({x:.2f}, {y:.2f})".replace("-", "−")
+    return f"({x:z.2f}, {y:z.2f})".replace("-", "−")

@@ -93,16 +93,17 @@ def failure_caption(
     best = f"{short(-np.sign(mean))} is the best point" if abs(mean) > 1e-9 else "all points are as good"
     where = ", ".join(f"{label} {short(path[step])}" for label, path in run.paths.items())
     rate = f"{short(learning_rate)}/√t" if decays else short(learning_rate)
+    others = " and −1 at the others" if period > 1 else ""
     sentences = [
-        f"The gradient is {short(large)} at every {_ordinal(period)}step and −1 at the others, "
-        f"{short(mean)} on average: {best}.",
+        f"The gradient is {short(large)} at every {_ordinal(period)}step{others}, {short(mean)} on average: {best}.",
         f"β₁ = {short(betas[0])}, β₂ = {short(betas[1])}, λ = {rate}; x at step {step}: {where}.",
     ]
     if large > 0:
         moved = drift(large, period, betas[1])
         who = "With β₁ = 0 Adam would move" if betas[0] > 0 else "Once v has settled Adam moves"
         bad = ", away from the best point" if moved * mean > 0 else ""
-        sentences.append(f"{who} {short(abs(moved), 2)} λ {'up' if moved > 0 else 'down'} in {period} steps{bad}.")
+        steps = f"{period} step{'s' if period > 1 else ''}"
+        sentences.append(f"{who} {short(abs(moved), 2)} λ {'up' if moved > 0 else 'down'} in {steps}{bad}.")
     return " ".join(sentences)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygpt.lab.charts.curves import Curves
+from tinygpt.lab.charts.curves import Curves, ceiling
 from tinygpt.lab.charts.hill import Hill
 from tinygpt.lab.charts.scene import Box, Scene
 from tinygpt.lab.charts.style import Style
@@ -50,8 +50,9 @@ class Study:
     @property
     def limit_in_words(self) -> str:
         """The limit with its formula: 2/λ = 5."""
-        limit = self.limit or math.inf
-        return f"{limit * self.training.optimizer.learning_rate:.3g}/λ = {limit:.3g}"
+        limit, decay = self.limit or math.inf, getattr(self.training.optimizer, "weight_decay", 0.0)
+        less = f" − {decay:.3g}" if decay else ""
+        return f"{(limit + decay) * self.training.optimizer.learning_rate:.3g}/λ{less} = {limit:.3g}"
 
     @property
     def steps(self) -> int:
@@ -182,7 +183,7 @@ def network_caption(study: Study, step: int) -> str:
         sentences.append(_gap_in_words(study, study.shadow))
     elif not lost:
         errors = np.abs(np.interp(study.data.x[:, 0], study.grid, study.fits[known - 1]) - study.data.y[:, 0])
-        sentences.append(f"The net's curve is within {_up(float(errors.max())):g} of every point.")
+        sentences.append(f"The net's curve is within {ceiling(max(float(errors.max()), LOWEST)):g} of every point.")
     return " ".join(sentences)
 
 
@@ -218,11 +219,5 @@ def _gap_in_words(study: Study, shadow: Shadow) -> str:
     )
 
 
-def _up(number: float) -> float:
-    """The number rounded up to one digit."""
-    unit = 10.0 ** math.floor(math.log10(max(number, LOWEST)))
-    return float(f"{math.ceil(number / unit - 1e-9) * unit:.1g}")
-
-
 def _below(loss: float) -> str:
-    return f"less than {_up(loss):g}"
+    return f"less than {ceiling(max(loss, LOWEST)):g}"

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygpt.lab.charts.curves import Curves
+from tinygpt.lab.charts.curves import Curves, ceiling
 from tinygpt.lab.charts.scene import Box, Scene
 from tinygpt.lab.charts.style import OWN, STYLES, Style
 from tinygpt.lab.linear import limit
@@ -169,5 +169,4 @@ def _reach(runs: NoisyRuns, averages: Any) -> float:
     if not np.isfinite(runs.predicted):
         return 1.0
     reach = max(3.5 * math.sqrt(max(runs.predicted, runs.measured)), float(np.max(np.abs(averages))), 1e-9)
-    decade = 10.0 ** math.floor(math.log10(reach))
-    return float(next(m * decade for m in (1, 2, 5, 10) if m * decade >= reach))
+    return ceiling(reach)

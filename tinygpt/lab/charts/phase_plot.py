@@ -133,7 +133,8 @@ def _meaning(pair: Any, size: float, momentum: float, nesterov: bool) -> str:
     if size > 1:
         return f"Beyond 1 the walk explodes: λh is above the limit {number(limit(momentum, nesterov))}."
     if abs(pair[0] - pair[1]) < MEETING:
-        return "The two are one: no other μ is quicker at this λh, and the position does not swing."
+        swing = "changes sides with every step" if pair[0].real < 0 else "does not swing"
+        return f"The two are one: no other μ is quicker at this λh, and the position {swing}."
     if abs(pair[0].imag) > 0:
         turn = 2 * math.pi / abs(math.atan2(pair[0].imag, pair[0].real))
         root = "|σ|" if nesterov else "|σ| = √μ"

@@ -67,7 +67,7 @@ def race_caption(surface: Surface, trajectories: Mapping[str, Trajectory], step:
     if all(t.diverged_at == 0 for t in trajectories.values()):
         return f"{surface.name}: the start is off the map, so nobody runs."
     lowest = surface.lowest
-    first = next(iter(trajectories.values()))
+    first = next(t for t in trajectories.values() if t.diverged_at != 0)  # one that has a start
     steps = len(first.losses) - 1
     progress = f"step {step} of {steps}" if step < steps else f"{steps} step{'s' if steps != 1 else ''}"
     sentences = [f"{surface.name} from {_point(first.points[0])}, {progress}{_rates(trajectories)}."]
@@ -89,6 +89,8 @@ def race_caption(surface: Surface, trajectories: Mapping[str, Trajectory], step:
 
 
 def _cause(surface: Surface, t: Trajectory) -> str:
+    if t.diverged_at == 0:
+        return ": it begins off the map"
     unstable = instability(surface, t)
     if unstable is not None:
         product, limit = f"{unstable.product:.3g}", f"{unstable.limit:.3g}"
@@ -102,8 +104,7 @@ def _cause(surface: Surface, t: Trajectory) -> str:
 
 
 def _rates(trajectories: Mapping[str, Trajectory]) -> str:
-    of_all = {label: getattr(t.optimizer, "learning_rate", None) for label, t in trajectories.items()}
-    rates = {label: f"{float(np.max(rate)):.3g}" for label, rate in of_all.items() if rate is not None}
+    rates = {label: rate for label, t in trajectories.items() if (rate := _rate(t.optimizer))}
     if not rates:
         return ""
     common, count = Counter(rates.values()).most_common(1)[0]
@@ -111,6 +112,14 @@ def _rates(trajectories: Mapping[str, Trajectory]) -> str:
         others = "".join(f" ({label} {rate})" for label, rate in rates.items() if rate != common)
         return f", λ = {common}{others}"
     return ", λ = " + ", ".join(f"{rate} ({label})" for label, rate in rates.items())
+
+
+def _rate(optimizer: Any) -> str:
+    """Its λ; of a schedule, the first and the last that a step had."""
+    if getattr(optimizer, "learning_rate", None) is None:
+        return ""
+    first, last = (f"{float(np.max(optimizer.learning_rate_at(n))):.3g}" for n in (0, max(optimizer.updates - 1, 0)))
+    return first if first == last else f"{first} … {last}"
 
 
 def _short(number: float) -> str:

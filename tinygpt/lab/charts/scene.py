@@ -27,7 +27,7 @@ from PIL import Image, ImageDraw, ImageFont
 from tinygpt.lab.charts.style import THEMES, TYPE_SIZE
 
 MOST = 100_000  # bytes of a picture that is kept in a notebook
-MOST_STILLS = 12  # of a megabyte each, for the scales that one drag comes by
+MOST_STILLS = 24_000_000  # bytes of them in a scene, for the scales that one drag comes by
 MIDDLE = 0.36  # of the size of type: how far above their baseline the middle of capitals is
 DPI = 100  # at which a point of type is 1.39 logical pixels
 Box = tuple[int, int, int, int]  # left, bottom, width, height in logical pixels
@@ -70,7 +70,7 @@ class Scene:
             arrange()
             self._key = key
         if key not in self._stills:
-            if len(self._stills) >= MOST_STILLS:
+            if (len(self._stills) + 1) * self.canvas.buffer_rgba().nbytes > MOST_STILLS:
                 self._stills.clear()
             self.canvas.draw()
             self._renderer = self.canvas.get_renderer()

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from matplotlib.colors import to_hex
 
+from tinygpt.lab import words
 from tinygpt.lab.charts.layers import layers
 from tinygpt.lab.charts.scene import Scene
 from tinygpt.lab.charts.style import STYLES
@@ -165,8 +166,7 @@ def number(value: Any, digits: int = 3) -> str:
         return f"[{', '.join(map(number, value))}]" if np.size(value) <= 4 else f"{np.size(value)} numbers"
     if np.isnan(value):
         return "no number"
-    text = f"{float(f'{abs(value):.{digits}g}'):g}".replace("inf", "∞").replace("e-0", "e−").replace("e-", "e−")
-    return f"−{text}" if value < 0 else text
+    return ("−" if value < 0 else "") + ("∞" if np.isinf(value) else words.number(abs(value), digits))
 
 
 def _sum(parts: Sequence[Any]) -> str:

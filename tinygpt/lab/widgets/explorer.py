@@ -64,9 +64,11 @@ class Explorer(Instrument):
         if steps < 1:
             raise ValueError(f"steps must be >= 1, got {steps}")
         self._racers = dict(RACE if optimizers is None else optimizers)
+        if strange := set(shown or ()) - self._racers.keys():
+            raise ValueError(f"shown must be among {', '.join(self._racers)}, got {', '.join(sorted(strange))}")
         self._makers = {label: racer for label, racer in self._racers.items() if callable(racer)}
         self._styles = styles(self._racers)
-        self.surface = as_surface(surface)
+        self.surface, self._given = as_surface(surface), surface
         self.trajectories: dict[str, Trajectory] = {}
         self._runs: dict[str, tuple[Any, ...]] = {}  # what each trajectory is of
         self._refused: dict[str, str] = {}
@@ -265,7 +267,7 @@ class Explorer(Instrument):
 
     def _surface_code(self) -> str:
         own = next((name for name, s in SURFACES.items() if s is self.surface), None)
-        return as_code(own or self.surface.loss)
+        return as_code(own or self._given)
 
     # --- how it looks ------------------------------------------------------------------------------------------------
 

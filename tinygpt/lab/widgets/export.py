@@ -39,7 +39,8 @@ def export_html(
         if name not in figure.knobs:
             raise ValueError(f"knobs must be among {', '.join(figure.knobs)}, got {name!r}: name one of them")
     before = {name: figure.knobs[name].value for name in knobs}
-    experiment, images, captions = figure.experiment, [], []
+    experiment = figure.experiment
+    shots: dict[tuple[Any, ...], tuple[str, str]] = {}  # by where the knobs stood: a slider may cut two values to one
     scene: Any = None
     key: Any = None
     stands: dict[str, list[float]] = {name: [] for name in knobs}  # where the sliders could take the values
@@ -48,17 +49,20 @@ def export_html(
             with figure.one_run():
                 for name, value in zip(knobs, combination, strict=True):
                     figure.knobs[name].value = value
-                    if figure.knobs[name].value not in stands[name]:
-                        stands[name].append(figure.knobs[name].value)
+            at = tuple(figure.knobs[name].value for name in knobs)
+            for name, value in zip(knobs, at, strict=True):
+                stands[name] += [] if value in stands[name] else [value]
+            if at in shots:
+                continue
             if scene is None or figure.scene_key() != key:
                 key, scene = figure.scene_key(), figure.make_scene("light", RATIO, False)
             figure.draw(scene)
-            images.append(_webp(scene))
-            captions.append(figure.caption)
+            shots[at] = _webp(scene), figure.caption
     finally:
         with figure.one_run():
             for name, value in before.items():
                 figure.knobs[name].value = value
+    images, captions = zip(*(shots[at] for at in itertools.product(*stands.values())), strict=True)
     described = [_described(figure.knobs[name], stands[name], before[name]) for name in knobs]
     frames = json.dumps({"knobs": described, "images": images, "captions": captions}, ensure_ascii=False)
     template = Template(_TEMPLATE.read_text(encoding="utf-8"))

@@ -52,7 +52,7 @@ class FairFight(Instrument):
         )
         self._styles = styles(makers)
         name = next((name for name, own in SURFACES.items() if own is found), None)
-        self.fixed = {"surface": name or found.loss}
+        self.fixed = {"surface": name or surface}
         self.fixed |= {} if optimizers is None else {"optimizers": optimizers}
         self.fixed |= {} if rates is None else {"rates": list(map(float, rates))}
         self.knobs = {
@@ -80,6 +80,7 @@ class FairFight(Instrument):
 
 
 def _with_defaults(make: Callable[..., Optimizer]) -> Callable[..., Optimizer]:
-    """The optimizer with all that it leaves free at the values that knobs would start from, but for λ."""
-    free = {name: value for name, value in hyperparameters(make).items() if name != "learning_rate"}
+    """The optimizer with all that it leaves free at its default, but for λ; those of the race as they race."""
+    races = any(make is racer for racer in RACE.values())
+    free = {name: value for name, value in hyperparameters(make, races).items() if name != "learning_rate"}
     return partial(make, **keywords(make, free))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -47,15 +48,17 @@ def _frames(instrument: Any, ratio: float) -> Iterator[Any]:
     """The figure at each step, or at every second or third; the knob comes back to where it was."""
     knob, key, scene = instrument.knobs["step"], None, None
     before, stride = knob.value, -(-knob.max // MOST) or 1
-    try:
-        for step in sorted({*range(knob.min, knob.max, stride), knob.max}):
-            knob.value = step
-            if scene is None or instrument.scene_key() != key:
-                key, scene = instrument.scene_key(), _scene(instrument, ratio)
-            instrument.draw(scene)
-            yield scene.image()
-    finally:
-        knob.value = before
+    hold = instrument.one_run(compute=False) if "step" in instrument.repaints else nullcontext()
+    with hold:  # the reader's own figure does not play along, unless its steps must be computed
+        try:
+            for step in sorted({*range(knob.min, knob.max, stride), knob.max}):
+                knob.value = step
+                if scene is None or instrument.scene_key() != key:
+                    key, scene = instrument.scene_key(), _scene(instrument, ratio)
+                instrument.draw(scene)
+                yield scene.image()
+        finally:
+            knob.value = before
 
 
 def _gif(instrument: Any) -> bytes:

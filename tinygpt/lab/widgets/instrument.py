@@ -14,7 +14,7 @@ from ipywidgets import HTML, Accordion, Box, Button, HBox, Play, Text, VBox, jsl
 from tinygpt.lab.charts.scene import Scene
 from tinygpt.lab.source import as_code
 from tinygpt.lab.widgets.film import save
-from tinygpt.lab.widgets.housekeeping import replace_earlier
+from tinygpt.lab.widgets.housekeeping import close, replace_earlier
 from tinygpt.lab.widgets.knobs import told
 from tinygpt.lab.widgets.picture import Picture
 
@@ -50,8 +50,12 @@ class Instrument(VBox):  # type: ignore[misc]
         super().__init__([*rows, self._keeping()], _dom_classes=("tinygpt-instrument",))
         for name, knob in self.knobs.items():
             knob.observe(partial(self._turned, name), "value")
-        with self.one_run():
-            self.prepare()
+        try:
+            with self.one_run():
+                self.prepare()
+        except Exception:
+            close(self)  # nobody else would: the kernel holds every widget
+            raise
         self._complains = True
         self.view.observe(self._adapt, ["ratio", "theme", "narrow"])
         self.view.observe(self._pointed, "pointer")
@@ -164,9 +168,12 @@ class Instrument(VBox):  # type: ignore[misc]
                 self._held = False
 
     def close(self) -> None:
-        """Close the widget, and the links that nothing else would close."""
-        for link in self._links:
+        """Close the widget with all that it is made of, and the links that nothing else would close."""
+        links, self._links = self._links, ()
+        for link in links:
             link.close()
+        for child in self.children:
+            close(child)
         super().close()
 
     def __repr__(self) -> str:

@@ -41,10 +41,11 @@ KNOBS = {
 SHARED = ("learning_rate", "momentum", "beta1", "beta2")  # one slider each, for all optimizers that have it
 
 
-def hyperparameters(make: Callable[..., Optimizer]) -> dict[str, Any]:
+def hyperparameters(make: Callable[..., Optimizer], lively: bool = True) -> dict[str, Any]:
     """The hyperparameters that an optimizer leaves free, by name, with the value each knob starts from.
 
-    A pair like `betas` gives `beta1` and `beta2`. Bound keywords of a partial are fixed and not among them.
+    A pair like `betas` gives `beta1` and `beta2`. Bound keywords of a partial are fixed and not among them. A momentum
+    that is 0 by default starts from the knob's own value, unless not `lively`.
 
     Raises: ValueError for a parameter that has neither a default nor a place in KNOBS.
     """
@@ -57,7 +58,7 @@ def hyperparameters(make: Callable[..., Optimizer]) -> dict[str, Any]:
             continue
         if _is_pair(default):
             free.update(zip(_parts(name), default, strict=True))
-        elif name in KNOBS and (default is parameter.empty or (default == 0 and KNOBS[name].default > 0)):
+        elif name in KNOBS and (default is parameter.empty or (lively and default == 0 and KNOBS[name].default > 0)):
             free[name] = KNOBS[name].default
         elif isinstance(default, (bool, int, float)) and math.isfinite(default):
             free[name] = default
@@ -144,6 +145,9 @@ def field(value: float, symbol: str, words: str) -> Any:
 
 def menu(value: Any, options: Any, symbol: str, words: str) -> Any:
     """A menu; `options` is what it offers: values, or pairs of a name and a value."""
+    offered = [option[1] if isinstance(option, tuple) else option for option in options]
+    if value not in offered:
+        raise ValueError(f"{symbol} must be one of {', '.join(map(str, offered))}, got {value!r}: take one of them")
     return ipywidgets.Dropdown(options=options, value=value, **_dress(symbol, words))
 
 

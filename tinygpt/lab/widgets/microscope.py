@@ -13,7 +13,7 @@ from tinygpt.lab.steps import Anatomy, Step, Walk, anatomy, walk
 from tinygpt.lab.surfaces import SURFACES, Loss, Point, Surface, as_surface
 from tinygpt.lab.widgets.explorer import RACE
 from tinygpt.lab.widgets.instrument import Instrument
-from tinygpt.lab.widgets.knobs import control, counter, field, hyperparameters, keywords, menu
+from tinygpt.lab.widgets.knobs import control, counter, field, hyperparameters, keywords, menu, told
 from tinygpt.optimizers import AdaGrad, AdamW, Optimizer
 
 MakeOptimizer = Callable[..., Optimizer]
@@ -47,6 +47,7 @@ class Microscope(Instrument):
     ) -> None:
         if steps < 1:
             raise ValueError(f"steps must be >= 1, got {steps}")
+        self._own = surface
         self._surfaces: dict[str, Surface] = dict(SURFACES)
         if not isinstance(surface, str):
             own = as_surface(surface)
@@ -94,10 +95,10 @@ class Microscope(Instrument):
     @property
     def experiment(self) -> str:
         """One line of Python that makes this figure as it is now."""
-        values = {name: knob.value for name, knob in self.knobs.items() if name not in self._unused()}
+        values = {name: told(knob) for name, knob in self.knobs.items() if name not in self._unused()}
         arguments = {name: as_code(value) for name, value in values.items()}
         if values["surface"] == "yours":
-            arguments["surface"] = as_code(self.surface.loss)
+            arguments["surface"] = as_code(self._own)
         if self.start != self.surface.start:
             arguments["start"] = as_code(self.start)
         return f"Microscope({', '.join(f'{name}={code}' for name, code in arguments.items())})"

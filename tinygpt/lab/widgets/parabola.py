@@ -22,7 +22,7 @@ class Parabola(Instrument):
     """
 
     repaints = frozenset({"step"})
-    hint = "click on the parabola, or press the left and right arrow keys, to move the start"
+    hint = "A click on the parabola moves the start, and so do the left and right arrow keys."
 
     def __init__(
         self,

@@ -4,7 +4,9 @@ function render({ model, el }) {
   const canvas = document.createElement("canvas");
   canvas.tabIndex = 0;
   canvas.setAttribute("role", "img");
-  canvas.style.cursor = model.get("hint") ? "crosshair" : "default";
+  const answers = Boolean(model.get("hint"));  // a picture that does nothing leaves touch and keys to the page
+  canvas.style.cursor = answers ? "crosshair" : "default";
+  if (answers) canvas.style.touchAction = "none";
   const caption = document.createElement("p");
   el.classList.add("tinygpt-picture");
   el.append(canvas, caption);
@@ -14,22 +16,25 @@ function render({ model, el }) {
     wanted = true;
     if (decoding) return;
     decoding = true;
-    while (wanted) {
-      wanted = false;
-      const bytes = model.get("image");
-      if (!bytes || !bytes.byteLength) break;
-      const bitmap = await createImageBitmap(new Blob([bytes], { type: "image/jpeg" }));
-      if (canvas.width !== bitmap.width || canvas.height !== bitmap.height) {
-        canvas.width = bitmap.width;
-        canvas.height = bitmap.height;
+    try {
+      while (wanted) {
+        wanted = false;
+        const bytes = model.get("image");
+        if (!bytes || !bytes.byteLength) break;
+        const bitmap = await createImageBitmap(new Blob([bytes], { type: "image/jpeg" }));
+        if (canvas.width !== bitmap.width || canvas.height !== bitmap.height) {
+          canvas.width = bitmap.width;
+          canvas.height = bitmap.height;
+        }
+        canvas.getContext("2d").drawImage(bitmap, 0, 0);
+        bitmap.close();
+        caption.textContent = model.get("caption");
+        canvas.setAttribute("aria-label", [model.get("caption"), model.get("hint")].join(" ").trim());
+        canvas.dataset.frame = model.get("frame");
       }
-      canvas.getContext("2d").drawImage(bitmap, 0, 0);
-      bitmap.close();
-      caption.textContent = model.get("caption");
-      canvas.setAttribute("aria-label", [model.get("caption"), model.get("hint")].join(" ").trim());
-      canvas.dataset.frame = model.get("frame");
+    } finally {  // a picture that cannot be decoded is not the last
+      decoding = false;
     }
-    decoding = false;
   }
   model.on("change:frame", show);
   show();
@@ -40,6 +45,7 @@ function render({ model, el }) {
     model.save_changes();
   }
   canvas.addEventListener("pointerdown", (event) => {
+    if (!answers) return;
     canvas.setPointerCapture(event.pointerId);
     point(event);
   });
@@ -48,7 +54,7 @@ function render({ model, el }) {
   });
   const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
   canvas.addEventListener("keydown", (event) => {
-    if (!(event.key in arrows)) return;
+    if (!answers || !(event.key in arrows)) return;
     event.preventDefault();
     event.stopPropagation();
     model.send({ nudge: arrows[event.key] });

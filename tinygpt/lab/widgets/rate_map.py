@@ -48,7 +48,7 @@ class RateMap(Instrument):
         nesterov: bool = False,
         **value: float,
     ) -> None:
-        self._free = hyperparameters(optimizer)
+        self._free = hyperparameters(optimizer, lively=False)
         if over not in self._free or not isinstance(control(over, self._free[over]), FloatSlider):
             raise ValueError(f"over must name a knob of the optimizer that goes in equal steps, got {over!r}")
         if value.keys() - {over}:

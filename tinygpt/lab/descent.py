@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -233,6 +233,35 @@ def instability(surface: Surface, trajectory: Trajectory) -> Instability | None:
     return Instability(int(beyond[0]), float(products[beyond[0]]), float(limit)) if beyond.size else None
 
 
+def losses_by_rate(
+    surface: Surface, make: Callable[..., Optimizer], rates: Sequence[float], start: Point, steps: int
+) -> Any:
+    """The losses (rates, steps + 1) of one optimizer at each learning rate; NaN at those that it refuses.
+
+    One `sweep` where the optimizer can be run at all rates at once, and a race of as many optimizers where it cannot.
+
+    Raises: ValueError where the optimizer refuses them all.
+    """
+    together = partial(make, learning_rate=np.array(rates)[:, None])
+    if sweeps(together):
+        return np.array([losses for _, losses in sweep(surface, together, np.tile(start, (len(rates), 1)), steps)]).T
+    racers, refusals = {}, []
+    for i, rate in enumerate(rates):
+        racer = partial(make, learning_rate=float(rate))
+        try:
+            racer(Walker(start))
+        except ValueError as refusal:
+            refusals.append(refusal)
+        else:
+            racers[str(i)] = racer
+    if not racers:
+        raise refusals[0]
+    losses = np.full((len(rates), steps + 1), np.nan)
+    for label, walk in descend(surface, racers, start, steps).items():
+        losses[int(label)] = walk.losses
+    return losses
+
+
 def tuned_learning_rate(surface: Surface | str | Loss, make: Callable[..., Optimizer], steps: int = 200) -> float:
     """The learning rate, of four in each decade from 1e-5 to 10, that serves this optimizer best from the start.
 
@@ -242,26 +271,9 @@ def tuned_learning_rate(surface: Surface | str | Loss, make: Callable[..., Optim
     Raises: ValueError where the optimizer refuses them all.
     """
     surface = as_surface(surface)
-    racers, refusals = {}, []
-    for rate in _RATES:
-        racer = partial(make, learning_rate=rate)
-        try:
-            racer(Walker(surface.start))
-        except ValueError as refusal:
-            refusals.append(refusal)
-        else:
-            racers[rate] = racer
-    if not racers:
-        raise refusals[0]
-    together = partial(make, learning_rate=np.array(list(racers))[:, None])
-    if sweeps(together):
-        walks = sweep(surface, together, np.tile(surface.start, (len(racers), 1)), steps)
-        losses = np.array([losses for _, losses in walks]).T  # (rates, steps + 1)
-    else:
-        runs = descend(surface, {str(rate): racer for rate, racer in racers.items()}, steps=steps)
-        losses = np.array([run.losses for run in runs.values()])
+    losses = losses_by_rate(surface, make, _RATES, surface.start, steps)
     scores = np.log10(np.maximum(losses - surface.lowest, 0) + 1e-12).mean(axis=1)
-    return list(racers)[np.argmin(np.where(np.isnan(scores), np.inf, scores))]
+    return _RATES[np.argmin(np.where(np.isnan(scores), np.inf, scores))]
 
 
 _RATES: list[float] = [10.0 ** (quarter / 4) for quarter in range(-20, 5)]

@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
 import cloudpickle
 import numpy as np
 
-from tinygpt.lab.descent import Walker, descend, sweep, sweeps
+from tinygpt.lab.descent import losses_by_rate
 from tinygpt.lab.surfaces import Loss, Point, Surface, as_surface
 from tinygpt.optimizers import Optimizer
 
@@ -176,24 +176,7 @@ def start_of(surface: Surface, seed: int) -> Point:
 def _walk(task: bytes) -> Any:
     """The losses (rates, steps + 1) of one optimizer from one start."""
     surface, make, rates, seed, steps = cloudpickle.loads(task)
-    start, together = start_of(surface, seed), partial(make, learning_rate=rates[:, None])
-    if sweeps(together):
-        return np.array([losses for _, losses in sweep(surface, together, np.tile(start, (len(rates), 1)), steps)]).T
-    racers, refusals = {}, []
-    for i, rate in enumerate(rates.tolist()):
-        racer = partial(make, learning_rate=rate)
-        try:
-            racer(Walker(start))
-        except ValueError as refusal:
-            refusals.append(refusal)
-        else:
-            racers[str(i)] = racer
-    if not racers:
-        raise refusals[0]
-    losses = np.full((len(rates), steps + 1), np.nan)
-    for label, walk in descend(surface, racers, start, steps).items():
-        losses[int(label)] = walk.losses
-    return losses
+    return losses_by_rate(surface, make, rates, start_of(surface, seed), steps)
 
 
 def _processes(tasks: int) -> Executor:

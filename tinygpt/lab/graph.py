@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from tinygpt import ops
+from tinygpt.lab import words
 from tinygpt.tensor import Tensor, _match
 
 MOST_NODES = 30  # of more, nobody reads the picture
@@ -197,5 +198,5 @@ def _with_number(rule: str, tensor: Tensor, name: str) -> tuple[str, str] | None
     if len(numbers) != 1 or any(np.ndim(number) for number in numbers.values()):
         return None
     ((side, number),) = numbers.items()
-    told = f"{float(number):.3g}".replace("-", "−")
+    told = words.number(number)
     return (told, name) if side == "x" else (name, told)

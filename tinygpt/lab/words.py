@@ -13,7 +13,10 @@ def number(value: Any, digits: int = 3) -> str:
     """A number or an array in words: so many significant digits, a true minus, no −0, arrays in brackets."""
     if np.ndim(value):
         return f"({', '.join(number(item, digits) for item in value)})"
-    return re.sub(r"e([+-])0*(\d)", r"e\1\2", f"{float(value) + 0.0:.{digits}g}").replace("e+", "e").replace("-", "−")
+    text = f"{float(value) + 0.0:.{digits}g}"
+    if "e+" in text and abs(float(text)) < 1e6:
+        text = f"{float(text):.0f}"  # 1290 rather than 1.29e3
+    return re.sub(r"e([+-])0*(\d)", r"e\1\2", text).replace("e+", "e").replace("-", "−")
 
 
 def short(value: float, digits: int = 3) -> str:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from tinygpt.lab.charts.hill import MARKER_SIZES
 from tinygpt.lab.charts.scene import Box, Scene
 from tinygpt.lab.charts.style import Style
 
@@ -89,7 +88,7 @@ class Curves:
 
     def end(self, pixel: Any, style: Style) -> None:
         """The marker at the end of a curve."""
-        theme, size = self.scene.theme, MARKER_SIZES.get(style.marker, 8.0)
+        theme, size = self.scene.theme, style.size
         self.scene.mark(pixel, style.marker, size, style.line(theme), theme.page)
 
     def names(self, names: Iterable[tuple[float, str, Style]]) -> None:

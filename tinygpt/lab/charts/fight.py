@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from tinygpt.lab.charts.curves import Curves
-from tinygpt.lab.charts.hill import MARKER_SIZES
 from tinygpt.lab.charts.scene import Scene
 from tinygpt.lab.charts.style import Style
 from tinygpt.lab.fight import NOISE, Fight, Standing
@@ -96,7 +95,7 @@ class FightPicture(Scene):
             self.stroke(ends, style.line(self.theme), width=5.0, clip=self.bars)
         if math.isfinite(standing.steps):
             at = x[standing.medians.argmin()], bar
-            size = MARKER_SIZES.get(style.marker, 8.0)
+            size = style.size
             self.mark(at, style.marker, size, style.line(self.theme), self.theme.page)
         left, right = self.bars.bbox.x0, self.bars.bbox.x1 + 11 * self.ratio
         words = (left, y + self.above / 2 * self.ratio) if self.above else (right, y)

@@ -10,8 +10,6 @@ from tinygpt.lab.charts.scene import Box, Scene
 from tinygpt.lab.charts.style import Style
 from tinygpt.lab.surfaces import Point, Surface
 
-MARKER_SIZES = {"*": 13.0, "^": 9.0, "D": 7.5, "P": 9.0, "X": 9.0}  # points; others are 8
-
 
 class Hill:
     """A panel of a scene that shows a surface: contours of the logarithm of its loss above the lowest, and its minima.
@@ -48,7 +46,7 @@ class Hill:
 
     def end(self, point: Any, style: Style) -> None:
         """The marker where a path has come to."""
-        theme, size = self.scene.theme, MARKER_SIZES.get(style.marker, 8.0)
+        theme, size = self.scene.theme, style.size
         self.scene.mark(self.pixels(point), style.marker, size, style.line(theme), theme.page, clip=self.axes)
 
     def start(self, point: Any) -> None:

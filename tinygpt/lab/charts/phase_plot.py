@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from tinygpt.lab.charts.hill import MARKER_SIZES
 from tinygpt.lab.charts.scene import Box, Scene
 from tinygpt.lab.charts.style import STYLES, TYPE_SIZE
 from tinygpt.lab.linear import Ride, critical_momentum, eigenvalues, limit
@@ -48,7 +47,7 @@ class PhasePicture(Scene):
             self.mark(pixel, style.marker, 4.0, style.line(theme), theme.page, 0.6, clip=self.plane)
         self.mark(path[0], "o", 9.0, theme.page, theme.ink, 1.8, clip=self.plane)
         self.write(path[0] + (0, -15 * self.ratio), "start", theme.ink, 0.5)
-        size = MARKER_SIZES.get(style.marker, 8.0)
+        size = style.size
         self.mark(path[-1], style.marker, size, style.line(theme), theme.page, clip=self.plane)
         self._draw_eigenvalues(product, momentum, nesterov)
 

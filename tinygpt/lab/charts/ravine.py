@@ -78,7 +78,7 @@ class RavinePicture(Scene):
             self.fill(ellipse, to_hex(theme.hill(share * (1 - 1 / LEVELS))), theme.contour, 0.5, clip=axes)
         bottom_mark = self.hill.pixels((0.0, 0.0))
         self.mark(bottom_mark, "+", 9.0, theme.ink, theme.ink, 1.4)
-        for text, place in (("h = 1", (2.3 * c, 2.3 * s)), (f"h = {_condition(kappa)}", (-2.3 * s, 2.3 * c))):
+        for text, place in (("h = 1", (2.3 * c, 2.3 * s)), (f"h = {number(kappa)}", (-2.3 * s, 2.3 * c))):
             self.write(self.hill.pixels(place), text, theme.ink, 0.5)
 
     def _draw_bars(self, trajectories: Mapping[str, Trajectory], styles: Mapping[str, Style]) -> None:
@@ -124,7 +124,7 @@ def ravine_caption(
     """
     taken = {label: arrival(t) for label, t in trajectories.items()}
     rates = {label: _rate(t) for label, t in trajectories.items()}
-    sentences = [f"A ravine of condition number κ = {_condition(kappa)}, turned by {number(theta)}°."]
+    sentences = [f"A ravine of condition number κ = {number(kappa)}, turned by {number(theta)}°."]
     if tuned is not None:
         each = f", each at {'' if tuned == 1 else f'{number(tuned)} × '}its best λ"
     elif len(set(rates.values())) == 1:  # said once, it need not be said of each
@@ -147,10 +147,6 @@ def ravine_caption(
 
 def _part(loss: float) -> str:
     return number(loss) if loss >= ROUNDING else f"less than {number(ROUNDING)}"
-
-
-def _condition(kappa: float) -> str:
-    return number(float(f"{kappa:.3g}"), 4)  # 1000 rather than 1e3
 
 
 def _rate(t: Trajectory) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 
 from matplotlib.colors import LinearSegmentedColormap
 
+MARKER_SIZES = {"*": 13.0, "^": 9.0, "D": 7.5, "P": 9.0, "X": 9.0}  # points; others are 8
+
 
 @dataclass(frozen=True)
 class Style:
@@ -22,6 +24,11 @@ class Style:
     dash: Any
     marker: str
     ink: str
+
+    @property
+    def size(self) -> float:
+        """Of its marker, in points: all look equally large."""
+        return MARKER_SIZES.get(self.marker, 8.0)
 
     def line(self, theme: Theme) -> str:
         """The colour of its lines and markers."""

@@ -63,3 +63,20 @@ def test_every_instrument_shows_repaints_and_fits(lab, notebook, width):
         changed = "([canvas, before]) => canvas.toDataURL() !== before"
         lab.page.wait_for_function(changed, arg=[canvas.element_handle(), before], timeout=20 * SECOND)
         lab.wait_until_idle()
+
+
+def test_every_instrument_follows_the_page_into_the_dark(lab, notebook):
+    lab.page.set_viewport_size({"width": 1200, "height": 12_000})
+    lab.page.goto(f"{lab.server.address}/lab/workspaces/instruments-dark/tree/{notebook}?reset")
+    lab.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60 * SECOND)
+    lab.wait_until_idle()
+    lab.run_all()
+    expect(lab.page.locator(".tinygpt-instrument canvas[data-frame]")).to_have_count(len(CELLS), timeout=60 * SECOND)
+    corner = "canvas => canvas.getContext('2d').getImageData(2, 2, 1, 1).data[0]"
+    every = "() => [...document.querySelectorAll('.tinygpt-instrument canvas')].map({corner})"
+    try:
+        lab.page.evaluate("jupyterapp.commands.execute('apputils:change-theme', { theme: 'JupyterLab Dark' })")
+        dark = f"() => ({every.replace('{corner}', corner)})().every(value => value < 40)"
+        lab.page.wait_for_function(dark, timeout=60 * SECOND)
+    finally:
+        lab.page.evaluate("jupyterapp.commands.execute('apputils:change-theme', { theme: 'JupyterLab Light' })")

@@ -26,15 +26,17 @@ def answer_the_first_prediction(lab):
 
 
 def move_the_main_control(lab):
-    """Presses an arrow key on the first slider of the first figure, which repaints it."""
+    """Presses an arrow key on the first slider of the first figure, towards the end that is farther; it repaints."""
     figure = lab.page.locator(".tinygpt-instrument").first
     figure.scroll_into_view_if_needed()
     canvas = figure.locator("canvas")
     expect(canvas).to_have_attribute("data-frame", re.compile(r"\d"), timeout=20 * SECOND)
     lab.wait_until_idle()
     before = canvas.evaluate("canvas => canvas.toDataURL()")
-    figure.locator(".noUi-handle").first.focus()
-    lab.page.keyboard.press("ArrowRight")
+    handle = figure.locator(".noUi-handle").first
+    handle.focus()
+    low, now, high = (float(handle.get_attribute(f"aria-value{which}")) for which in ("min", "now", "max"))
+    lab.page.keyboard.press("ArrowRight" if now - low <= high - now else "ArrowLeft")
     changed = "([canvas, before]) => canvas.toDataURL() !== before"
     lab.page.wait_for_function(changed, arg=[canvas.element_handle(), before], timeout=20 * SECOND)
 

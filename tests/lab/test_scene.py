@@ -202,8 +202,10 @@ def test_larger_words_are_larger() -> None:
     assert inked(large).sum() > inked(plain).sum()
 
 
-def test_words_that_the_font_lacks_are_no_warning() -> None:
-    empty().write((10, 30), "优化器", "#111111")
+def test_words_that_the_font_lacks_are_boxes_and_no_warning() -> None:
+    scene = empty()
+    scene.write((10, 30), "优化器", "#111111")
+    assert inked(scene).any()
 
 
 # --- fills, arrows and cells ------------------------------------------------------------------------------------------

@@ -65,10 +65,10 @@ class ConventionsPicture(Scene):
 
     def step_at(self, x: float, y: float, steps: int) -> int | None:
         """The step at a place over the strip, in logical pixels from the upper left corner; None elsewhere."""
-        left, bottom, width, height = self.strip.box
-        if not (left <= x <= left + width and bottom <= self.height - y <= bottom + height):
+        at = self.along(self.strip.box, x, y)
+        if at is None:
             return None
-        return round((x - left) / width * steps)
+        return round(at * steps)
 
     def _mark_drop(self, drop_at: int) -> None:
         """An upright line where λ drops."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,10 +29,10 @@ def limits(series: Iterable[Any]) -> Limits:
     return math.floor(low / unit + 1e-9) * unit, math.ceil(high / unit - 1e-9) * unit, unit
 
 
-def ceiling(value: float) -> float:
-    """The next of 1, 2, 5, 10, 20 and so on: round, so that few changes of a slider move an axis."""
+def ceiling(value: float, parts: Sequence[float] = (1, 2, 5, 10)) -> float:
+    """The next of 1, 2, 5, 10, 20 and so on (`parts` of a decade): round, so that few moves of a knob move an axis."""
     decade = 10.0 ** math.floor(math.log10(value))
-    return float(next(m * decade for m in (1, 2, 5, 10) if value <= m * decade * (1 + 1e-9)))
+    return float(next(part * decade for part in parts if value <= part * decade * (1 + 1e-9)))
 
 
 class Curves:

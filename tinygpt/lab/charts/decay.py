@@ -57,10 +57,10 @@ class DecayPicture(Scene):
 
     def decay_at(self, x: float, y: float) -> float | None:
         """The one of DECAYS at a place of the right panel, in logical pixels from the upper left; None elsewhere."""
-        left, bottom, width, height = self.left.box
-        if not (left <= x <= left + width and bottom <= self.height - y <= bottom + height):
+        at = self.along(self.left.box, x, y)
+        if at is None:
             return None
-        return float(DECAYS[round((x - left) / width * (len(DECAYS) - 1))])
+        return float(DECAYS[round(at * (len(DECAYS) - 1))])
 
     def _arrange(self, steps: int, busy: Limits, idle: Limits) -> None:
         self.busy.arrange_linear(steps, busy)

@@ -51,10 +51,10 @@ class FailurePicture(Scene):
 
     def beta2_at(self, x: float, y: float) -> float | None:
         """The β₂ at a place of the right panel, in logical pixels from the upper left corner; None elsewhere."""
-        left, bottom, width, height = self.ends.box
-        if not (left <= x <= left + width and bottom <= self.height - y <= bottom + height):
+        at = self.along(self.ends.box, x, y)
+        if at is None:
             return None
-        return min(round((x - left) / width, 2), float(BETA2S[-1]))
+        return min(round(at, 2), float(BETA2S[-1]))
 
     def _draw_tape(self, run: Failure, step: int) -> None:
         """The last steps of the tape: a bar for each gradient, and what Adam and AMSGrad divide it by."""

@@ -35,8 +35,7 @@ class Hill:
 
     def holds(self, x: float, y: float) -> bool:
         """Whether such a place lies on the hill."""
-        left, bottom, width, height = self.box
-        return left <= x <= left + width and bottom <= self.scene.height - y <= bottom + height
+        return self.scene.along(self.box, x, y) is not None
 
     def path(self, points: Any, style: Style) -> None:
         """A path, on a pale casing that keeps it apart from every height."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygpt.lab.charts.curves import ceiling
 from tinygpt.lab.charts.scene import Box, Scene
 from tinygpt.lab.charts.style import STYLES, TYPE_SIZE
 from tinygpt.lab.linear import Ride, critical_momentum, eigenvalues, limit
@@ -157,9 +158,4 @@ def _on(axes: Any, sigmas: Any) -> Any:
 def _window(positions: Any, velocities: Any, last: int) -> tuple[float, float]:
     """Half the width and height of the plane: round, so that few changes of a slider move it."""
     x, y = (float(np.abs(values[: last + 1]).max()) for values in (positions, velocities))
-    return _ceiling(max(1.1 * x, 1.0)), _ceiling(max(1.1 * y, 0.01))
-
-
-def _ceiling(value: float) -> float:
-    decade = 10.0 ** math.floor(math.log10(value))
-    return float(next(m * decade for m in WINDOWS if value <= m * decade * (1 + SETTLED)))
+    return ceiling(max(1.1 * x, 1.0), WINDOWS), ceiling(max(1.1 * y, 0.01), WINDOWS)

@@ -60,6 +60,12 @@ class Scene:
         axes.spines[:].set_visible(False)
         return axes
 
+    def along(self, box: Box, x: float, y: float) -> float | None:
+        """How far along a box a place is, from 0 to 1; None outside. In logical pixels from the upper left corner."""
+        left, bottom, width, height = box
+        inside = left <= x <= left + width and bottom <= self.height - y <= bottom + height
+        return (x - left) / width if inside else None
+
     def begin(self, key: Hashable = None, arrange: Callable[[], None] = lambda: None) -> None:
         """Begin a frame with the still picture for a key, and nothing over it.
 

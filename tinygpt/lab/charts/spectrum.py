@@ -53,10 +53,10 @@ class SpectrumPicture(Scene):
 
     def steps_at(self, x: float, y: float) -> int | None:
         """The number of steps at a place of the right panel, in logical pixels from the upper left; None elsewhere."""
-        left, bottom, width, height = self.lifted.box
-        if not (left <= x <= left + width and bottom <= self.height - y <= bottom + height):
+        at = self.along(self.lifted.box, x, y)
+        if at is None:
             return None
-        return round((x - left) / width * MOST_STEPS)
+        return round(at * MOST_STEPS)
 
     def _draw_bars(self, found: Spectrum, floor: float) -> None:
         theme, values = self.theme, np.array([shown(v) for v in found.updates.values()])

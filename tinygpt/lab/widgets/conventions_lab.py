@@ -8,7 +8,7 @@ from typing import Any
 from tinygpt.lab.charts.conventions import ConventionsPicture, conventions_caption
 from tinygpt.lab.conventions import CONVENTIONS, PROBLEMS, SETTINGS, compare
 from tinygpt.lab.widgets.instrument import Instrument
-from tinygpt.lab.widgets.knobs import KNOBS, Knob, counter, menu, slider
+from tinygpt.lab.widgets.knobs import KNOBS, Knob, counter, menu, slider, step_slider
 
 _RATE = Knob("λ", "learning rate λ", -4, 1, 0.1, 0.05, log=True)
 _DROP = Knob("λ ×", "what the learning rate is multiplied by when it drops", -3, 0, 0.1, 0.05, log=True)
@@ -55,7 +55,7 @@ class Conventions(Instrument):
             "drop": slider(drop, _DROP),
             "drop_at": counter(drop_at, 0, steps + 1, "drop at", "the step from which on the learning rate is lower"),
             **{name: slider(value, KNOBS[name]) for name, value in settings.items()},
-            "step": counter(steps if step is None else step, 0, steps, "step", "the step shown"),
+            "step": step_slider(step, steps, "step", "the step shown"),
         }
         self.fixed = {"steps": steps}
         super().__init__()

@@ -7,7 +7,7 @@ from typing import Any
 from tinygpt.lab.charts.decay import DecayPicture, decay_caption
 from tinygpt.lab.decay import RULES, decay
 from tinygpt.lab.widgets.instrument import Instrument
-from tinygpt.lab.widgets.knobs import Knob, counter, menu, slider
+from tinygpt.lab.widgets.knobs import Knob, menu, slider, step_slider
 
 BOTH, ALL = "L2 and decoupled", "all three"
 _SHOWN = {BOTH: ("Adam + L2", "AdamW"), ALL: tuple(RULES), **{label: (label,) for label in RULES}}
@@ -39,7 +39,7 @@ class DecayLab(Instrument):
             "learning_rate": slider(learning_rate, _RATE),
             "size": slider(size, _SIZE),
             "rule": menu(rule, list(_SHOWN), "rule", "which rules are shown"),
-            "step": counter(steps if step is None else step, 0, steps, "step", "the step shown"),
+            "step": step_slider(step, steps, "step", "the step shown"),
         }
         self.fixed = {"steps": steps}
         super().__init__()

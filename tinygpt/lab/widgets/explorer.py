@@ -16,7 +16,17 @@ from tinygpt.lab.descent import Trajectory, Walker, descend, recorded, tuned_lea
 from tinygpt.lab.source import as_code
 from tinygpt.lab.surfaces import SURFACES, Loss, Point, Surface, as_surface
 from tinygpt.lab.widgets.instrument import ROW, Instrument
-from tinygpt.lab.widgets.knobs import SHARED, control, counter, field, hyperparameters, keywords, nearest, told
+from tinygpt.lab.widgets.knobs import (
+    SHARED,
+    control,
+    counter,
+    field,
+    hyperparameters,
+    keywords,
+    nearest,
+    step_slider,
+    told,
+)
 from tinygpt.optimizers import SGD, Adam, Optimizer, RMSProp
 
 MakeOptimizer = Callable[..., Optimizer]
@@ -61,8 +71,6 @@ class Explorer(Instrument):
     ) -> None:
         if not isinstance(optimizers or {}, Mapping):
             raise TypeError(f'optimizers must map labels to classes, like {{"Adam": Adam}}, got {optimizers!r}')
-        if steps < 1:
-            raise ValueError(f"steps must be >= 1, got {steps}")
         self._racers = dict(RACE if optimizers is None else optimizers)
         if strange := set(shown or ()) - self._racers.keys():
             raise ValueError(f"shown must be among {', '.join(self._racers)}, got {', '.join(sorted(strange))}")
@@ -134,7 +142,7 @@ class Explorer(Instrument):
                 knob = self.knobs[f"{label}.{name}"] = control(name, value, label)
                 if name in SHARED and hasattr(knob, "continuous_update"):
                     knob.continuous_update = False  # else the browser sends back, late, every value it is sent
-        self.scrub = self.knobs["step"] = counter(steps if step is None else step, 0, steps, "at step", "step shown")
+        self.scrub = self.knobs["step"] = step_slider(step, steps)
 
     def prepare(self) -> None:
         """Turn knobs to where this figure shall begin: shared ones first, which turn the others."""

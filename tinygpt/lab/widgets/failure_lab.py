@@ -7,7 +7,7 @@ from typing import Any
 from tinygpt.lab.charts.failure import FailurePicture, failure_caption
 from tinygpt.lab.failure import reddi
 from tinygpt.lab.widgets.instrument import Instrument
-from tinygpt.lab.widgets.knobs import KNOBS, Knob, counter, slider, switch
+from tinygpt.lab.widgets.knobs import KNOBS, Knob, counter, slider, step_slider, switch
 
 _LARGE = Knob("C", "C, the rare large gradient", 0, 20, 3.0, 0.1)
 _RATE = Knob("λ", "learning rate λ", -3, 0, 0.1, 0.05, log=True)
@@ -41,7 +41,7 @@ class FailureLab(Instrument):
             "beta2": slider(beta2, KNOBS["beta2"]),
             "learning_rate": slider(learning_rate, _RATE),
             "decays": switch(decays, "λ/√t", "the learning rate falls as one over the root of the step"),
-            "step": counter(steps if step is None else step, 0, steps, "step", "the step shown"),
+            "step": step_slider(step, steps, "step", "the step shown"),
         }
         self.fixed = {"steps": steps}
         super().__init__()

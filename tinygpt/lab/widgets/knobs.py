@@ -138,6 +138,16 @@ def counter(value: int, low: int, high: int, symbol: str, words: str) -> Any:
     return ipywidgets.IntSlider(value, min=low, max=high, **_dress(symbol, words))
 
 
+def step_slider(step: int | None, steps: int, symbol: str = "at step", words: str = "step shown") -> Any:
+    """A slider for the step that is shown; the last, if none is given.
+
+    Raises: ValueError where there is no step.
+    """
+    if steps < 1:
+        raise ValueError(f"steps must be >= 1, got {steps}")
+    return counter(steps if step is None else step, 0, steps, symbol, words)
+
+
 def field(value: float, symbol: str, words: str) -> Any:
     """A field for any number, such as a coordinate."""
     return ipywidgets.FloatText(float(value), step=0.05, **{**_dress(symbol, words), "layout": {"width": "170px"}})

@@ -22,7 +22,7 @@ from tinygpt.lab.networks import (
 )
 from tinygpt.lab.slices import pca_plane, random_plane, shadow, surface_of
 from tinygpt.lab.widgets.instrument import Instrument
-from tinygpt.lab.widgets.knobs import Knob, counter, menu, slider
+from tinygpt.lab.widgets.knobs import Knob, counter, menu, slider, step_slider
 from tinygpt.nn import MLP
 from tinygpt.optimizers import SGD, Adam, Optimizer, RMSProp
 
@@ -74,7 +74,7 @@ class NetworkLab(Instrument):
             "seed": counter(seed, 0, 99, "seed", "seed of the net's first weights, and of the random slice"),
             "steps": counter(steps, 100, max(6000, steps), "steps", "number of training steps"),
             "view": menu(view, VIEWS, "view", "what the right panel shows"),
-            "step": counter(steps if step is None else step, 0, steps, "step", "the step shown"),
+            "step": step_slider(step, steps, "step", "the step shown"),
         }
         self.knobs["steps"].step = 100
         for name in ("learning_rate", "width", "seed", "steps"):

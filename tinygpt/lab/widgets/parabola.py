@@ -7,7 +7,7 @@ from typing import Any
 from tinygpt.lab.charts.parabola import ParabolaPicture, parabola_caption
 from tinygpt.lab.linear import ride
 from tinygpt.lab.widgets.instrument import Instrument
-from tinygpt.lab.widgets.knobs import Knob, counter, slider
+from tinygpt.lab.widgets.knobs import Knob, slider, step_slider
 
 LEARNING_RATE = Knob("λ", "learning rate λ", -2, 1, 1.0, 0.0025, log=True)
 CURVATURE = Knob("h", "curvature h of the parabola", 0.05, 4, 1.0, 0.01)
@@ -32,14 +32,12 @@ class Parabola(Instrument):
         steps: int = 30,
         step: int | None = None,
     ) -> None:
-        if steps < 1:
-            raise ValueError(f"steps must be >= 1, got {steps}")
         self.fixed = {"steps": steps}
         self.knobs = {
             "learning_rate": slider(learning_rate, LEARNING_RATE),
             "curvature": slider(curvature, CURVATURE),
             "start": slider(start, START),
-            "step": counter(steps if step is None else step, 0, steps, "at step", "step shown"),
+            "step": step_slider(step, steps),
         }
         self.knobs["learning_rate"].readout_format = ".3g"
         super().__init__()

@@ -7,7 +7,7 @@ from typing import Any
 from tinygpt.lab.charts.phase_plot import PhasePicture, phase_caption
 from tinygpt.lab.linear import ride
 from tinygpt.lab.widgets.instrument import Instrument
-from tinygpt.lab.widgets.knobs import KNOBS, Knob, counter, slider, switch
+from tinygpt.lab.widgets.knobs import KNOBS, Knob, slider, step_slider, switch
 
 PRODUCT = Knob("λh", "learning rate times curvature, λh", 0.01, 4.2, 0.1, 0.01)
 
@@ -29,14 +29,12 @@ class PhasePlot(Instrument):
         steps: int = 100,
         step: int | None = None,
     ) -> None:
-        if steps < 1:
-            raise ValueError(f"steps must be >= 1, got {steps}")
         self.fixed = {"steps": steps}
         self.knobs = {
             "product": slider(product, PRODUCT),
             "momentum": slider(momentum, KNOBS["momentum"]),
             "nesterov": switch(nesterov, "Nesterov", "Nesterov's look-ahead instead of the heavy ball"),
-            "step": counter(steps if step is None else step, 0, steps, "at step", "step shown"),
+            "step": step_slider(step, steps),
         }
         super().__init__()
 

@@ -46,6 +46,24 @@ DOMAINS: dict[Callable[..., Any], tuple[Domain, ...]] = {  # by operand; anywher
     ops.relu: (away_from_zero,),
 }
 
+
+def attention_token_by_token(qkv: Any, heads: int, queries: int | None) -> Any:
+    """Each token, head by head, weighs the values of those up to itself by how its query meets their keys."""
+    width = qkv.shape[-1] // 3
+    n = width // heads
+    result = np.zeros((*qkv.shape[:-1], width))
+    for place in np.ndindex(*qkv.shape[:-2]):
+        for t in range(qkv.shape[-2]):
+            for head in range(heads):
+                own = slice(head * n, (head + 1) * n)
+                q = qkv[place][t, :width][own]
+                k = qkv[place][: t + 1, width : 2 * width][:, own]
+                v = qkv[place][: t + 1, 2 * width :][:, own]
+                weights = np.exp(k @ q / np.sqrt(n))
+                result[(*place, t, own)] = weights / weights.sum() @ v
+    return result if queries is None else result[..., qkv.shape[-2] - queries :, :]
+
+
 REFERENCES: dict[Callable[..., Any], Callable[..., Any]] = {
     ops.add: np.add,
     ops.subtract: np.subtract,
@@ -75,7 +93,13 @@ REFERENCES: dict[Callable[..., Any], Callable[..., Any]] = {
     ops.softmax: lambda x, axis=-1: np.exp(x) / np.sum(np.exp(x), axis=axis, keepdims=True),
     ops.log_softmax: lambda x, axis=-1: np.log(np.exp(x) / np.sum(np.exp(x), axis=axis, keepdims=True)),
     ops.matmul: np.matmul,
+    ops.linear: lambda x, w, b: np.matmul(x, w) + b,
     ops.dot: np.dot,
+    ops.layer_norm: lambda x, w, b, eps: (
+        (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + eps) * w + b
+    ),
+    ops.embedding: lambda w, tokens: w[tokens],
+    ops.attention: lambda qkv, heads, queries=None: attention_token_by_token(qkv, heads, queries),
     ops.reshape: lambda x, shape: np.reshape(x, shape),
     ops.permute: lambda x, dims: np.transpose(x, dims),
     ops.transpose: lambda x, a, b: np.swapaxes(x, a, b),
@@ -162,6 +186,12 @@ TABLE: list[Row] = [
     *rows(ops.matmul, ((5, 2, 3), (3,)), ((4, 5, 2, 3), (3,)), ((3,), (5, 3, 4)), ((3,), (4, 5, 3, 2))),
     *rows(ops.matmul, ((5, 2, 3), (3, 4)), ((2, 3), (5, 3, 4)), ((5, 2, 3), (5, 3, 4)), ((1, 2, 3), (5, 3, 4))),
     *rows(ops.matmul, ((5, 2, 3), (1, 3, 4)), ((4, 1, 2, 3), (5, 3, 2)), ((5, 2, 0), (0, 3)), ((0, 3), (3, 2))),
+    *rows(ops.linear, ((2, 3), (3, 4), (4,)), ((3,), (3, 4), (4,)), ((5, 2, 3), (3, 4), (4,)), ((0, 3), (3, 2), (2,))),
+    *rows(ops.linear, ((4, 5, 2, 3), (3, 1), (1,)), ((5, 0, 3), (3, 2), (2,)), ((5, 2, 0), (0, 3), (3,))),
+    *rows(ops.layer_norm, *[((*s, 4), (4,), (4,)) for s in ((), (3,), (2, 3), (0,))], ((2, 3), (3,), (3,)), eps=1e-5),
+    *[Row(ops.embedding, ((4, 3),), {"tokens": np.array(t, int)}) for t in (1, [2], [0, 0, 3], [[1, 1], [3, 1]], [])],
+    *rows(ops.attention, ((4, 12),), ((1, 12),), ((2, 3, 12),), ((2, 1, 3, 12),), heads=2),
+    *rows(ops.attention, ((4, 6), {"queries": 1}), ((2, 4, 6), {"queries": 2}), ((3, 6), {"queries": 3}), heads=1),
     *rows(ops.dot, ((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 4)), ((2, 3), (3, 4)), ((5, 2, 3), (3,))),
     *rows(ops.dot, ((5, 2, 3), (3, 4)), ((2, 3), (5, 3, 4)), ((3,), (5, 3, 4)), ((5, 2, 3), (4, 3, 2))),
     *rows(ops.reshape, *[((2, 3), {"shape": shape}) for shape in ((6,), (3, 2), (-1,), (2, 1, 3), (1, -1))]),

@@ -11,6 +11,7 @@ They know numpy and nothing else, and write into no array.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -130,15 +131,17 @@ def relu(x: Array) -> Result:
 
 
 def gelu(x: Array) -> Result:
-    """½ x (1 + tanh u) with u = √(2/π) (x + 0.044715 x³).
+    """½ x (1 + tanh u) with u = √(2/π) (x + 0.044715 x³); and ½ (1 + tanh u) is the sigmoid of 2u.
 
     Source: Hendrycks and Gimpel 2016, section 2, the tanh form that GPT-2 uses. https://arxiv.org/abs/1606.08415
     """
-    c = float(np.sqrt(2 / np.pi))
-    z = np.clip(x, -10, 10)  # beyond, tanh u is ±1 to the last digit, and x³ could overflow
-    tanh_u = np.tanh(c * z * (1 + 0.044715 * z * z))
-    slope_u = c * (1 + 3 * 0.044715 * z * z)
-    return 0.5 * x * (1 + tanh_u), (lambda g: g * (0.5 * (1 + tanh_u) + 0.5 * x * (1 - tanh_u * tanh_u) * slope_u),)
+    c = 2 * float(np.sqrt(2 / np.pi))
+    z = np.clip(x, -25, 25)  # beyond, the sigmoid is 0 or 1 to the last digit, and x³ could overflow
+    square = z * z
+    with np.errstate(over="ignore"):  # e^∞ is right: the sigmoid is 0 there
+        sigmoid_2u = 1 / (1 + np.exp(-c * z * (1 + 0.044715 * square)))
+    value = x * sigmoid_2u
+    return value, (lambda g: g * (sigmoid_2u + value * (1 - sigmoid_2u) * (c + 3 * 0.044715 * c * square)),)
 
 
 # --- the larger and the smaller --------------------------------------------------------------------------------------
@@ -242,6 +245,8 @@ def log_softmax(x: Array, *, axis: int = -1) -> Result:
 
 def matmul(x: Array, y: Array) -> Result:
     """x @ y: the last axis of x meets the second last of y (or its only one); leading axes broadcast."""
+    if x.ndim > 2 and y.ndim == 2:
+        return _matmul_of_rows(x, y)
     value = x @ y
     rows = x if x.ndim > 1 else x[None, :]  # (…, m, n)
     columns = y if y.ndim > 1 else y[:, None]  # (…, n, k)
@@ -261,6 +266,33 @@ def matmul(x: Array, y: Array) -> Result:
     return value, (vjp_x, vjp_y)
 
 
+def _matmul_of_rows(x: Array, y: Array) -> Result:
+    """x @ y for one matrix y: one product of matrices over all leading axes of x, not one for each."""
+    value, (vjp_x, vjp_y) = matmul(_rows(x), y)
+    return value.reshape(*x.shape[:-1], y.shape[1]), (
+        lambda g: vjp_x(_rows(g)).reshape(x.shape),
+        lambda g: vjp_y(_rows(g)),
+    )
+
+
+def linear(x: Array, w: Array, b: Array) -> Result:
+    """x @ w + b, in the dtype of x @ w."""
+    value, (vjp_x, vjp_w) = matmul(x, w)
+    value += b
+    return value, (vjp_x, vjp_w, lambda g: _sum_of_rows(g))
+
+
+def _rows(x: Array) -> Array:
+    """x as a matrix: its last axis, and all others in one."""
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+
+
+def _sum_of_rows(x: Array) -> Array:
+    """The sum over all axes but the last, as a product with ones, which is faster than a sum down the columns."""
+    rows = _rows(x)
+    return np.ones(len(rows), x.dtype) @ rows
+
+
 def dot(x: Array, y: Array) -> Result:
     """NumPy's dot: every last-axis vector of x with every second-last-axis vector of y."""
     meets = y.ndim - 2 if y.ndim > 1 else 0  # the axis of y that meets the last axis of x
@@ -269,6 +301,81 @@ def dot(x: Array, y: Array) -> Result:
         lambda g: np.tensordot(g, np.moveaxis(y, meets, -1), (list(range(x.ndim - 1, g.ndim)), outer_y)),
         lambda g: np.moveaxis(np.tensordot(x, g, (outer_x, outer_x)), 0, meets),
     )
+
+
+# --- a transformer's own, each one node instead of many ---------------------------------------------------------------
+
+
+def layer_norm(x: Array, w: Array, b: Array, *, eps: float) -> Result:
+    """(x − mean) / √(variance + eps) · w + b, mean and variance over the last axis.
+
+    Source: Ba, Kiros and Hinton 2016, section 3. https://arxiv.org/abs/1607.06450
+    """
+    ones, n = np.ones(x.shape[-1:], x.dtype), x.shape[-1]
+
+    def mean(a: Array, b: Array) -> Array:  # of a · b, as a product of vectors: faster than a sum along short rows
+        return np.vecdot(a, b)[..., None] / n
+
+    centred = x - mean(x, ones)
+    scale = 1 / np.sqrt(mean(centred, centred) + eps)
+    normal = centred * scale
+
+    def vjp_x(g: Array) -> Array:
+        g = g * w
+        return scale * (g - mean(g, ones) - normal * mean(g, normal))
+
+    return normal * w + b, (vjp_x, lambda g: _sum_of_rows(g * normal), lambda g: _sum_of_rows(g))
+
+
+def embedding(w: Array, *, tokens: Array) -> Result:
+    """w[tokens], a row for each token; a row taken several times collects the gradients of all."""
+
+    def vjp(g: Array) -> Array:
+        order = np.argsort(tokens, axis=None, kind="stable")  # equal tokens side by side: four times as fast as add.at
+        found, begins = np.unique(tokens.reshape(-1)[order], return_index=True)
+        gradient = np.zeros(w.shape, g.dtype)
+        if found.size:
+            gradient[found] = np.add.reduceat(g.reshape(tokens.size, -1)[order], begins, axis=0)
+        return gradient
+
+    return w[tokens], (vjp,)
+
+
+def attention(qkv: Array, *, heads: int, queries: int | None = None) -> Result:
+    """softmax(q kᵀ / √n) v in every head, where each token sees itself and those before it.
+
+    qkv holds, for each token, its queries, keys and values of all heads, one after another. With `queries`, only so
+    many last tokens ask, and all are there to answer.
+
+    Shapes: qkv (…, time, 3 · heads · n) → (…, time or queries, heads · n).
+    Source: Vaswani et al. 2017, section 3.2. https://arxiv.org/abs/1706.03762
+    """
+    q, k, v = _heads(qkv, heads)
+    time, n = k.shape[-2:]
+    before = 0 if queries is None else time - queries  # tokens that do not ask
+    scale = 1 / float(np.sqrt(n))
+    q = q[..., before:, :] * scale
+    later = np.triu(np.full((time - before, time), -np.inf, qkv.dtype), before + 1)
+    shares, _ = softmax(q @ k.swapaxes(-1, -2) + later)  # (…, heads, queries, time), each row's sum is 1
+    mixed = shares @ v
+
+    def vjp(g: Array) -> Array:
+        gradient = np.zeros(qkv.shape, g.dtype)
+        g_q, g_k, g_v = _heads(gradient, heads)
+        g = g.reshape(*g.shape[:-1], heads, n).swapaxes(-2, -3)
+        g_scores = shares * (g @ v.swapaxes(-1, -2) - np.vecdot(g, mixed)[..., None])
+        g_q[..., before:, :] = g_scores @ k * scale
+        g_k[...] = g_scores.swapaxes(-1, -2) @ q
+        g_v[...] = shares.swapaxes(-1, -2) @ g
+        return gradient
+
+    return mixed.swapaxes(-2, -3).reshape(*qkv.shape[:-2], time - before, heads * n), (vjp,)
+
+
+def _heads(qkv: Array, heads: int) -> list[Array]:
+    """Three views (…, heads, time, n) into an array (…, time, 3 · heads · n)."""
+    parts = qkv.reshape(*qkv.shape[:-1], 3, heads, -1)
+    return [parts[..., i, :, :].swapaxes(-2, -3) for i in range(3)]
 
 
 # --- the same numbers in another arrangement -------------------------------------------------------------------------

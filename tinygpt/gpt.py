@@ -1,0 +1,147 @@
+"""GPT: a transformer that reads tokens and says, at each place, which token comes next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinygpt.module import Module
+from tinygpt.nn import Dropout, Embedding, LayerNorm, Past, TransformerBlock
+from tinygpt.tensor import Tensor, no_grad
+
+
+@dataclass(frozen=True)
+class GPTConfig:
+    """What decides a GPT's shape.
+
+    `context_length` is the largest number of tokens that it reads at once, `width` the length of the vector that
+    stands for a token inside, `dropout` the share of numbers left out in training.
+
+    Raises: ValueError unless all counts are ≥ 1, heads divides width, and dropout is in [0, 1).
+    """
+
+    vocabulary_size: int
+    context_length: int
+    layers: int = 4
+    heads: int = 4
+    width: int = 128
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("vocabulary_size", "context_length", "layers", "heads", "width"):
+            if not getattr(self, name) >= 1:
+                raise ValueError(f"{name} must be >= 1, got {getattr(self, name)}")
+        if self.width % self.heads:
+            raise ValueError(f"heads must divide width, got heads={self.heads} and width={self.width}: change one")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be in [0, 1), got {self.dropout}: 0 leaves nothing out")
+
+
+class GPT(Module):
+    """GPT-2's architecture: embeddings, transformer blocks, a last norm; the token embedding is the head, too.
+
+    The start is GPT-2's: weights normal with standard deviation 0.02, those that add to the residual stream divided by
+    √(2 · layers), biases 0; drawn from rng, as is what dropout leaves out.
+
+    Shapes: tokens (…, time) of integers → logits (…, time, vocabulary_size).
+    Source: Radford et al. 2019, section 2.3.
+    https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf
+    """
+
+    def __init__(self, config: GPTConfig, rng: np.random.Generator | None = None, dtype: Any = np.float32) -> None:
+        rng = rng or np.random.default_rng()
+        self.config = config
+        self.token_embedding = Embedding(config.vocabulary_size, config.width, rng, dtype)
+        self.position_embedding = Embedding(config.context_length, config.width, rng, dtype)
+        self.dropout = Dropout(config.dropout, rng)
+        self.blocks = [
+            TransformerBlock(config.width, config.heads, config.dropout, rng, dtype) for _ in range(config.layers)
+        ]
+        self.norm = LayerNorm(config.width, dtype=dtype)
+        for name, parameter in self.named_parameters():
+            if parameter.ndim == 2:
+                adds = name.endswith(("attention.output.weight", "mlp.layers.1.weight"))
+                std = 0.02 / np.sqrt(2 * config.layers) if adds else 0.02
+                parameter.data = rng.normal(0, std, parameter.shape).astype(dtype)
+            elif name.endswith("bias"):
+                parameter.data = np.zeros(parameter.shape, dtype)
+
+    def forward(self, tokens: Any, pasts: Sequence[Past] | None = None) -> Tensor:
+        """Tokens (…, time) → logits (…, time, vocabulary_size).
+
+        With `pasts`, one for each block, the tokens continue those that these have seen.
+
+        Raises: ValueError for more tokens than context_length, or one that is not in the vocabulary.
+        """
+        seen = pasts[0].length if pasts else 0
+        time = seen + np.shape(tokens)[-1]
+        if time > self.config.context_length:
+            raise ValueError(
+                f"tokens must be at most context_length={self.config.context_length}, got {time}: "
+                "give the last ones, or build a GPT with a longer context"
+            )
+        x = self.dropout(self.token_embedding(tokens) + self.position_embedding.weight[seen:time])
+        for i, block in enumerate(self.blocks):
+            x = block(x, pasts[i] if pasts else None)
+        return self.norm.forward(x) @ self.token_embedding.weight.transpose(0, 1)
+
+    def generate(
+        self,
+        tokens: Any,
+        max_new_tokens: int,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        rng: np.random.Generator | None = None,
+    ) -> Any:
+        """The tokens with their continuation, each new one drawn by its probability from rng.
+
+        The logits are divided by temperature: below 1 likely tokens become likelier, and at 0 the likeliest is taken.
+        With `top_k` only so many of the likeliest are drawn from. Beyond context_length the model reads the last ones.
+
+        Shapes: tokens (…, time), time ≥ 1 → (…, time + max_new_tokens).
+        Raises: ValueError unless temperature ≥ 0, top_k ≥ 1 and max_new_tokens ≥ 0.
+        """
+        tokens = np.asarray(tokens.data if isinstance(tokens, Tensor) else tokens)
+        if not (temperature >= 0 and (top_k is None or top_k >= 1) and max_new_tokens >= 0):
+            raise ValueError(
+                "temperature must be >= 0, top_k >= 1 or None, max_new_tokens >= 0, "
+                f"got {temperature}, {top_k} and {max_new_tokens}"
+            )
+        if tokens.shape[-1:] in ((), (0,)):
+            raise ValueError(f"tokens must hold one to continue, got shape {tokens.shape}: begin with any token")
+        rng = rng or np.random.default_rng()
+        pasts = [Past() for _ in self.blocks]
+        new = tokens  # what the pasts have not seen
+        modes = [(module, module.training) for module in self.modules()]
+        self.eval()
+        try:
+            with no_grad():
+                for _ in range(max_new_tokens):
+                    if tokens.shape[-1] <= self.config.context_length:
+                        logits = self.forward(new, pasts)
+                    else:  # each token's place changes, so nothing that was computed holds
+                        logits = self.forward(tokens[..., -self.config.context_length :])
+                    new = _drawn(logits.data[..., -1, :], temperature, top_k, rng)[..., None]
+                    tokens = np.concatenate([tokens, new], axis=-1)
+        finally:
+            for module, mode in modes:
+                module.training = mode
+        return tokens
+
+
+def _drawn(logits: Any, temperature: float, top_k: int | None, rng: np.random.Generator) -> Any:
+    """One token for each row of logits (…, vocabulary_size).
+
+    The largest of the logits, each with noise of Gumbel's distribution added, is a draw by softmax.
+    """
+    if temperature == 0:
+        return logits.argmax(axis=-1)
+    with np.errstate(over="ignore"):  # −∞ is right for what is never drawn
+        logits = (logits - logits.max(axis=-1, keepdims=True)).astype(np.float64) / temperature
+    if top_k is not None:
+        rest = np.argsort(-logits, axis=-1, kind="stable")[..., top_k:]
+        np.put_along_axis(logits, rest, -np.inf, axis=-1)
+    return (logits + rng.gumbel(size=logits.shape)).argmax(axis=-1)

@@ -656,3 +656,16 @@ def test_a_task_has_no_more_problems_than_can_be_counted() -> None:
         ValueError, match=r"^a task must have 2 to 2\*\*63 - 1 problems, got 10{19}: make them longer or"
     ):
         Sorting(19)
+
+
+# --- imports ----------------------------------------------------------------------------------------------------------
+
+
+def test_text_is_imported_only_by_who_asks_for_it_and_is_cheap() -> None:
+    heavy = "{'tinygpt.text', 'tinygpt.corpora', 'urllib.request', 'http.client', 'pydoc_data'}"
+    program = (
+        f"import sys, tinygpt; print(*{heavy} & set(sys.modules));"
+        f"import tinygpt.text, tinygpt.corpora; print(*sorted({heavy} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n") == ["", "tinygpt.corpora tinygpt.text", ""]

@@ -25,7 +25,7 @@ LADDER: tuple[tuple[str, ...], ...] = (  # a module may import from lower rungs;
     ("tinygpt.gpt", "tinygpt.text", "tinygpt.corpora"),
     ("tinygpt",),
     ("tinygpt.lab.surfaces", "tinygpt.lab.exercises", "tinygpt.lab.linear", "tinygpt.lab.source", "tinygpt.lab.words"),
-    ("tinygpt.lab.descent", "tinygpt.lab.networks"),
+    ("tinygpt.lab.descent", "tinygpt.lab.gpts", "tinygpt.lab.networks"),
     (
         "tinygpt.lab.failure",
         "tinygpt.lab.fight",

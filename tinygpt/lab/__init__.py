@@ -29,6 +29,7 @@ _HOMES = {
     "widgets.noise_lab": ("NoiseLab",),
     "widgets.fair_fight": ("FairFight",),
     "widgets.network_lab": ("NetworkLab",),
+    "widgets.gpt_lab": ("GPTLab",),
     "widgets.gradient_tape": ("GradientTape",),
     "widgets.decay_lab": ("DecayLab",),
     "widgets.failure_lab": ("FailureLab",),

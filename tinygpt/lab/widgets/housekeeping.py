@@ -13,18 +13,22 @@ _made: dict[str, tuple[str, list[Widget]]] = {}  # by cell: the run that made th
 
 def replace_earlier(widget: Widget) -> None:
     """Close what an earlier run of the cell that is running now had made, and remember this widget as its successor."""
-    kernel = getattr(get_ipython(), "kernel", None)
-    parent = kernel.get_parent() if kernel is not None else {}
-    cell = (parent.get("metadata") or {}).get("cellId")
+    cell, run = running_cell()
     if cell is None:
         return
-    run = parent["header"]["msg_id"]
     earlier, widgets = _made.get(cell, (run, []))
     if earlier != run:
         for old in widgets:
             close(old)
         widgets = []
     _made[cell] = run, [*widgets, widget]
+
+
+def running_cell() -> tuple[str | None, str]:
+    """The cell that is running now and the run's own name; no cell where no front end such as JupyterLab looks on."""
+    kernel = getattr(get_ipython(), "kernel", None)
+    parent = kernel.get_parent() if kernel is not None else {}
+    return (parent.get("metadata") or {}).get("cellId"), parent.get("header", {}).get("msg_id", "")
 
 
 def close(widget: Widget) -> None:

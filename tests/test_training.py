@@ -209,8 +209,8 @@ def test_a_checkpoint_is_a_file_of_weights_too(file: Path) -> None:
 def test_a_checkpoint_is_written_every_so_often_and_at_the_end(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     saved: list[int] = []
     monkeypatch.setattr(Trainer, "save", lambda trainer, _: saved.append(trainer.steps))
-    run(run(a_trainer(), 2), 8, checkpoint=file, checkpoint_every=4)
-    assert saved == [4, 8, 10]
+    run(run(run(a_trainer(), 2), 6, checkpoint=file, checkpoint_every=4), 1, checkpoint=file)
+    assert saved == [4, 8, 9]
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_spares_the_checkpoint(file: Path) -> None:
@@ -254,6 +254,20 @@ def test_a_step_interrupted_anywhere_has_happened_or_not() -> None:
     while interrupted_at(event, trainer) and snapshot(trainer) == before:
         event += 19  # not every one, for there are some thousand
     assert (event > 1000, snapshot(trainer)) == (True, after)
+
+
+def test_a_step_interrupted_at_its_very_end_has_not_happened() -> None:
+    class Interrupted(list[float]):
+        def append(self, loss: float) -> None:
+            super().append(loss)
+            raise KeyboardInterrupt
+
+    trainer = run(a_trainer(), 2)
+    before = snapshot(trainer)
+    trainer.losses = Interrupted(trainer.losses)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.step()
+    assert snapshot(trainer) == before
 
 
 @pytest.mark.parametrize("with_file", [True, False])

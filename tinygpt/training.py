@@ -172,12 +172,12 @@ class Trainer:
             raise ValueError(f"{source} must hold a training run, but it holds something else: pick another file")
         undo = self._undo()
         try:
+            self.losses = content["losses"].tolist()
             _require_same_config(source, content["config"], _config(self.model))
             take_weights(self.model, source, content["weights"])
             _require_same_precision(source, content["weights"], self.model)
             take_state(self.optimizer, source, content["optimizer"])
             _take_generators(source, content["generators"], self._generators())
-            self.losses = content["losses"].tolist()
         except (KeyError, TypeError, AttributeError, OverflowError) as error:
             undo()
             raise ValueError(f"{source} must be as save writes it, but its content is not: save it again") from error

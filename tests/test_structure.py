@@ -22,7 +22,9 @@ LADDER: tuple[tuple[str, ...], ...] = (  # a module may import from lower rungs;
     ("tinygpt.state",),
     ("tinygpt.blocks",),
     ("tinygpt.nn", "tinygpt.losses", "tinygpt.optimizers", "tinygpt.schedules"),
-    ("tinygpt.gpt", "tinygpt.text", "tinygpt.corpora"),
+    ("tinygpt.gpt", "tinygpt.text"),
+    ("tinygpt.corpora", "tinygpt.training"),
+    ("tinygpt.command",),
     ("tinygpt",),
     ("tinygpt.lab.surfaces", "tinygpt.lab.exercises", "tinygpt.lab.linear", "tinygpt.lab.source", "tinygpt.lab.words"),
     ("tinygpt.lab.descent", "tinygpt.lab.gpts", "tinygpt.lab.networks"),
@@ -55,7 +57,7 @@ MAY_IMPORT = {  # what else than numpy and the standard library, and who may
     "IPython": ("tinygpt.lab",),
     "av": ("tinygpt.lab.widgets.film",),
     "cloudpickle": ("tinygpt.lab.fight",),
-    "tqdm": ("tinygpt.lab.fight",),
+    "tqdm": ("tinygpt.lab.fight", "tinygpt.training"),
 }
 
 

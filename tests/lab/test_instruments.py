@@ -35,13 +35,14 @@ INSTRUMENTS: dict[str, Callable[[], Instrument]] = {
     "NoiseLab": lambda: lab.NoiseLab(),
     "FairFight": lambda: lab.FairFight(executor=ThreadPoolExecutor(1), **FIGHT),
     "NetworkLab": lambda: lab.NetworkLab(steps=100),
+    "GPTLab": lambda: lab.GPTLab(steps=10),
     "GradientTape": lambda: lab.GradientTape(),
     "DecayLab": lambda: lab.DecayLab(),
     "FailureLab": lambda: lab.FailureLab(),
     "SpectrumLab": lambda: lab.SpectrumLab(),
     "Conventions": lambda: lab.Conventions(),
 }
-HEAVY = {("NetworkLab", "steps")}  # whose extreme takes seconds
+HEAVY = {("NetworkLab", "steps"), ("GPTLab", "steps")}  # whose extreme takes seconds
 each_instrument = pytest.mark.parametrize("name", INSTRUMENTS)
 
 

@@ -22,7 +22,7 @@ BATCH = 64  # examples a step
 EXAMINED = 100  # problems never trained on
 MOMENTS = 20  # of a training at which the model is examined, beside its beginning
 CONTEXT = 64  # characters of prose that are read at once
-PASSAGE = 200  # characters of prose that are written
+PASSAGE = 134  # characters of prose that are written
 PROMPT = "The "
 
 SUBJECTS: dict[str, Callable[[], Source]] = {
@@ -101,7 +101,8 @@ def train_gpt(model: GPT, optimizer: Optimizer, source: Source, seed: int, run: 
     run.moments.append(examine(model, source, 0))
     for step in range(1, run.steps + 1):
         try:
-            run.losses.append(trainer.step())
+            with np.errstate(over="ignore", invalid="ignore"):  # what overflows on its way is told as divergence
+                run.losses.append(trainer.step())
         except FloatingPointError:
             run.diverged = True
             return
@@ -113,6 +114,7 @@ def train_gpt(model: GPT, optimizer: Optimizer, source: Source, seed: int, run: 
 def examine(model: GPT, source: Source, step: int) -> Moment:
     """What the model answers or writes now, and its gradients on a batch that is always the same."""
     inputs, targets = source.sample(BATCH, np.random.default_rng(0))
+    model.zero_grad()
     cross_entropy(model(inputs), targets, ignore_index=IGNORED).backward()
     gradients = np.array([_root_mean_square(layer) for layer in layers_of(model).values()])
     model.zero_grad()

@@ -98,6 +98,38 @@ def tune(train: Any) -> Any:
     return settings[int(np.argmin(losses))]
 
 
+class BoldAdam(Adam):
+    """Adam with a longer step."""
+
+    def __init__(self, module: Module, learning_rate: float = 3e-3) -> None:
+        super().__init__(module, learning_rate)
+
+
+class Slow(Optimizer):
+    """Gradient descent with Adam's learning rate, which here is far too small."""
+
+    def __init__(self, module: Module, learning_rate: float = 1e-3) -> None:
+        super().__init__(module)
+        self.learning_rate = learning_rate
+
+    def apply_single(self, parameter: Tensor, state: OptimizerState) -> Any:
+        return parameter.data - self.learning_rate * parameter.grad
+
+
+class Uphill(Slow):
+    """Steps along the gradient."""
+
+    def apply_single(self, parameter: Tensor, state: OptimizerState) -> Any:
+        return parameter.data + 100 * self.learning_rate * parameter.grad
+
+
+class Wild(Slow):
+    """Steps so long that the weights overflow."""
+
+    def apply_single(self, parameter: Tensor, state: OptimizerState) -> Any:
+        return parameter.data - 1e30 * self.learning_rate * np.sign(parameter.grad)
+
+
 SOLUTIONS: dict[str, list[Any]] = {
     "GradientDescent": [by(descend), CLASSES["SGD"]],
     "hypotenuse": [hypotenuse],
@@ -113,6 +145,7 @@ SOLUTIONS: dict[str, list[Any]] = {
     "AMSGrad": [AMSGrad],
     "failing_beta2": [0.47, 0.465, largest_failing_beta2(3.0, 3)],
     "tune": [tune, lambda train: (0.3, 0.8)],
+    "Rival": [BoldAdam],
     "Lion": [Lion],
     "Mystery": [partial(RateInside, momentum=0.9, nesterov=True)],
 }
@@ -357,6 +390,10 @@ WRONG: list[tuple[str, Any, str]] = [
     ("tune", without_momentum, "no run had momentum"),
     ("tune", takes_the_worst, "the best run is not the one given back"),
     ("tune", keeps_left, "has the largest λ that was tried"),
+    ("Rival", Adam, "Close: try learning rates"),
+    ("Rival", Slow, "the steps are too short"),
+    ("Rival", Uphill, "the steps lead up the slope"),
+    ("Rival", Wild, "The loss is no finite number"),
     ("Lion", by(unsigned_lion), "more than the sign of the mix enters the step"),
     ("Lion", by(some_lion(lambda old, new, mix: new)), "β₁ plays no part"),
     ("Lion", by(some_lion(swap=True)), "β₁ and β₂ have changed places"),
@@ -374,7 +411,7 @@ each = pytest.mark.parametrize("name", EXERCISES)
 
 def test_there_is_an_exercise_for_every_lesson_that_the_table_gives_one() -> None:
     lessons = {exercise.lesson for exercise in EXERCISES.values()}
-    assert lessons == {"01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "12", "13"}
+    assert lessons == {"01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12", "13"}
 
 
 def test_every_exercise_has_solutions_here() -> None:

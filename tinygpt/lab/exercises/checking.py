@@ -9,11 +9,12 @@ import numpy as np
 from tinygpt.lab.exercises.adaptive import ADAPTIVE_LESSONS
 from tinygpt.lab.exercises.exercise import Exercise
 from tinygpt.lab.exercises.first import FIRST_LESSONS
+from tinygpt.lab.exercises.gpt import GPT_LESSONS
 from tinygpt.lab.exercises.later import LATER_LESSONS
 from tinygpt.lab.exercises.verdict import ALMOST, CORRECT, STILL_TO_WRITE, Hints, Verdict, told
 
 EXERCISES: dict[str, Exercise] = {
-    exercise.name: exercise for exercise in (*FIRST_LESSONS, *ADAPTIVE_LESSONS, *LATER_LESSONS)
+    exercise.name: exercise for exercise in (*FIRST_LESSONS, *ADAPTIVE_LESSONS, *GPT_LESSONS, *LATER_LESSONS)
 }
 
 

@@ -11,7 +11,6 @@ from links import NOTEBOOKS, ROOT, binder_link, binder_links_in, links_in, pictu
 
 NAMES = [file.name for file in NOTEBOOKS]
 LESSONS = NOTEBOOKS[1:]  # the first has a race and a self-test; these have predictions and exercises
-KEPT = {11}  # the number that is kept for the lesson on a GPT
 MAP = "Map of the series"  # the heading, in the first notebook, over the table of them all
 LINES = 10  # of a code cell: a reader takes it in at a glance
 CAPTION = 40  # letters: fewer cannot say what a picture shows
@@ -69,8 +68,7 @@ def test_a_name_is_a_number_and_one_idea(file):
 
 def test_numbers_are_given_once_and_without_gaps():
     numbers = [int(name[:2]) for name in NAMES]
-    assert sorted({*numbers, *KEPT}) == list(range(max(numbers) + 1))
-    assert len(numbers) == len(set(numbers))
+    assert sorted(numbers) == list(range(len(numbers)))
 
 
 # --- code ------------------------------------------------------------------------------------------------------------

@@ -83,7 +83,7 @@ def test_looking_on_does_not_change_what_is_learned() -> None:
 
 
 def test_a_training_that_diverges_ends_there() -> None:
-    model, run = trained(200, lambda model: SGD(model, 1e30))
+    _, run = trained(200, lambda model: SGD(model, 1e30))
     assert (run.diverged, len(run.losses) < 200) == (True, True)
 
 

@@ -101,16 +101,21 @@ def train_gpt(model: GPT, optimizer: Optimizer, source: Source, seed: int, run: 
     run.moments.append(examine(model, source, 0))
     for step in range(1, run.steps + 1):
         try:
-            with np.errstate(over="ignore", invalid="ignore"):  # what overflows on its way is told as divergence
+            with np.errstate(over="ignore", invalid="ignore"):
                 run.losses.append(trainer.step())
         except FloatingPointError:
             run.diverged = True
             return
         if step in marks:
-            run.moments.append(examine(model, source, step))
+            moment = examine(model, source, step)
+            run.diverged = not np.isfinite(moment.gradients).all()
+            if run.diverged:
+                return
+            run.moments.append(moment)
         yield run
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what overflows is told as divergence
 def examine(model: GPT, source: Source, step: int) -> Moment:
     """What the model answers or writes now, and its gradients on a batch that is always the same."""
     inputs, targets = source.sample(BATCH, np.random.default_rng(0))

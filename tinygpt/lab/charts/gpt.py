@@ -86,14 +86,14 @@ class GPTPicture(Scene):
 
     def _draw_gradients(self, run: GPTRun, moment: Moment, most: float, style: Style) -> None:
         left, bottom, _, height = self.bars_box
-        left, each = left + NAMES, height / len(run.layers)
+        begin, each = left + NAMES, height / len(run.layers)
         for i, (name, size) in enumerate(zip(run.layers, moment.gradients, strict=True)):
             middle = bottom + (i + 0.5) * each
-            end = left + BARS * min(size / most, 1.0)
-            corners = [(left, middle - 0.32 * each), (end, middle - 0.32 * each)]
-            corners += [(end, middle + 0.32 * each), (left, middle + 0.32 * each)]
+            end = begin + BARS * min(size / most, 1.0)
+            corners = [(begin, middle - 0.32 * each), (end, middle - 0.32 * each)]
+            corners += [(end, middle + 0.32 * each), (begin, middle + 0.32 * each)]
             self.fill(np.array(corners) * self.ratio, style.line(self.theme))
-            self.write(np.array([left - 8, middle]) * self.ratio, name, self.theme.ink, align=1.0)
+            self.write(np.array([begin - 8, middle]) * self.ratio, name, self.theme.ink, align=1.0)
             self.write(np.array([end + 6, middle]) * self.ratio, short(float(size), 1), self.theme.ink)
 
 

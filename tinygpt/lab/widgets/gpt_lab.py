@@ -95,7 +95,7 @@ class GPTLab(Instrument):
         self._show_steps(steps)
         is_alone = running_cell()[0] is not None
         if is_alone:
-            display(self.view)
+            display(self.view)  # type: ignore[no-untyped-call]
         try:
             self._train(train_gpt(self.model, make(self.model, **own), source, seed, run))
         except KeyboardInterrupt:
@@ -107,7 +107,7 @@ class GPTLab(Instrument):
             raise
         finally:
             if is_alone:
-                clear_output(wait=True)
+                clear_output(wait=True)  # type: ignore[no-untyped-call]
 
     def _train(self, training: Iterator[GPTRun]) -> None:
         painted = time.perf_counter()

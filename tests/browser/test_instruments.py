@@ -20,6 +20,7 @@ CELLS = {  # the instrument, and the name of a slider of it
     "NoiseLab()": "learning rate λ",
     "FairFight(rates=[0.01, 0.1], seeds=6, steps=50, progress=False)": "steps",
     "NetworkLab(steps=200)": "the step shown",
+    "GPTLab(steps=20)": "the step shown",
     "GradientTape()": "x",
     "DecayLab()": "learning rate λ",
     "FailureLab()": "learning rate λ",

@@ -25,6 +25,7 @@ BARS = 200.0  # the longest bar
 CHARACTERS = 46  # of a line of prose, that it fits
 BOUNDS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98)  # an accuracy is told as the highest that it reaches: digits are chaotic
 LOWEST = 1e-4  # losses below this are drawn here
+TINIEST = 1e-30  # a gradient below this counts as this
 
 
 class GPTPicture(Scene):
@@ -123,9 +124,17 @@ def gpt_caption(run: GPTRun, step: int) -> str:
         bound = max(bound for bound in BOUNDS if moment.accuracy >= bound)
         least = "fewer than 50" if bound == 0 else f"at least {round(100 * bound)}"
         sentences.append(f"Of {EXAMINED} questions that it never saw it answers {least} right.")
-    largest, smallest = run.layers[int(np.argmax(moment.gradients))], run.layers[int(np.argmin(moment.gradients))]
-    factor = ceiling(float(np.max(moment.gradients) / max(np.min(moment.gradients), 1e-30)), (1, 2, 5, 10))
-    sentences.append(
-        f"The gradient is largest in {largest} and smallest in {smallest}, less than {factor:g} times apart."
-    )
+    sentences.append(_gradients_in_words(run, step))
     return " ".join(sentences)
+
+
+def _gradients_in_words(run: GPTRun, step: int) -> str:
+    """Which layers have the largest and the smallest gradient, in the geometric mean over the moments until now."""
+    sizes = np.array([moment.gradients for moment in run.moments if moment.step <= step])
+    typical = np.exp(np.mean(np.log(np.maximum(sizes, TINIEST)), axis=0))
+    largest, smallest = int(np.argmax(typical)), int(np.argmin(typical))
+    ratio = typical[largest] / typical[smallest]
+    bound = max(part for part in (1, 2, 5, 10, 20, 50, 100) if ratio >= part)
+    if bound == 1:
+        return "The gradients of the layers are alike."
+    return f"The gradient is largest in {run.layers[largest]}, more than {bound} times that in {run.layers[smallest]}."

@@ -139,3 +139,9 @@ def _drawn(logits: Any, temperature: float, top_k: int | None, rng: np.random.Ge
         rest = np.argsort(-logits, axis=-1, kind="stable")[..., top_k:]
         np.put_along_axis(logits, rest, -np.inf, axis=-1)
     return (logits + rng.gumbel(size=logits.shape)).argmax(axis=-1)
+
+
+if __name__ == "__main__":
+    from tinygpt.command import main  # which knows of this module
+
+    raise SystemExit(main(prog="python -m tinygpt.gpt"))

@@ -152,6 +152,12 @@ def test_ctrl_c_saves_and_says_how_to_go_on_as_if_never_stopped(
     assert (train()[0], content(out)) == (0, whole)
 
 
+def test_what_a_killed_run_left_is_cleared_away(train: Run, out: Path) -> None:
+    out.mkdir()
+    (out / ".0123456789abcdef.tmp").write_text("half a checkpoint", encoding="utf-8")
+    assert (train()[0], names(out)) == (0, FILES)
+
+
 def test_a_run_that_is_done_is_not_done_again(train: Run, out: Path) -> None:
     train()
     before = content(out)

@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "tinygpt") -> int:
     """Do what the command line says; returns the exit code, 2 for an error and 130 for an interrupt."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that lacks a character shows another
+            stream.reconfigure(errors="replace", line_buffering=True)  # a terminal shows ? for what it lacks
     arguments = sys.argv[1:] if arguments is None else arguments
     options = _parser(prog).parse_args(arguments)
     options.prog, options.again = prog, f"{prog} {shlex.join(arguments)}"
@@ -104,7 +104,7 @@ def train(options: argparse.Namespace) -> int:
         print(f"goes on after step {trainer.steps:,}")
 
     def report(trainer: Trainer) -> None:
-        _report(trainer, model, unseen, options.every)
+        _report(trainer, model, unseen)
 
     trainer.run(
         max(0, options.steps - trainer.steps),
@@ -209,6 +209,8 @@ def _option(name: str, value: Any) -> str:
 
 def _keep(folder: Path, settings: Mapping[str, Any], tokenizer: Tokenizer) -> None:
     folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(".*.tmp"):  # by a process that was killed as it saved
+        left.unlink()
     tokenizer.save(folder / TOKENIZER)
     with checkpoint.replacing(folder / SETTINGS) as draft:
         draft.write(json.dumps(settings, indent=2).encode())
@@ -238,7 +240,7 @@ def _trained(folder: Path) -> tuple[GPT, Tokenizer]:
 # --- what is shown ----------------------------------------------------------------------------------------------------
 
 
-def _report(trainer: Trainer, model: GPT, unseen: Task | Passages, every: int) -> None:
+def _report(trainer: Trainer, model: GPT, unseen: Task | Passages) -> None:
     """How far the run is, how well its model does on what it has not seen, and what it writes by now."""
     rng = np.random.default_rng(0)
     if isinstance(unseen, Task):
@@ -247,10 +249,10 @@ def _report(trainer: Trainer, model: GPT, unseen: Task | Passages, every: int) -
     else:
         result = f"{trainer.evaluate(unseen):.3f} on unseen text"
         tokens = model.generate(unseen.tokens[:1], 200, temperature=0.8, rng=rng)
-    loss = f"loss {np.mean(trainer.losses[-every:]):.3f}"
-    print(f"step {trainer.steps:,}   {loss}   {result}   {trainer.tokens_per_second:,.0f} tokens/s")
+    speed = f"{trainer.tokens_per_second:,.0f} tokens/s"
+    print(f"step {trainer.steps:,}   loss {trainer.evaluate():.3f}   {result}   {speed}")
     if unseen.tokenizer:
-        print(textwrap.indent(unseen.tokenizer.decode(tokens), "    "), flush=True)
+        print(textwrap.indent(unseen.tokenizer.decode(tokens), "    "))
 
 
 def _opening(tokenizer: Tokenizer) -> str:

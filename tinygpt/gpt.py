@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygpt.module import Module
+from tinygpt.module import Module, evaluating
 from tinygpt.nn import Dropout, Embedding, LayerNorm, Past, TransformerBlock
 from tinygpt.tensor import Tensor, no_grad
 
@@ -115,20 +115,14 @@ class GPT(Module):
         rng = rng or np.random.default_rng()
         pasts = [Past() for _ in self.blocks]
         new = tokens  # what the pasts have not seen
-        modes = [(module, module.training) for module in self.modules()]
-        self.eval()
-        try:
-            with no_grad():
-                for _ in range(max_new_tokens):
-                    if tokens.shape[-1] <= self.config.context_length:
-                        logits = self.forward(new, pasts)
-                    else:  # each token's place changes, so nothing that was computed holds
-                        logits = self.forward(tokens[..., -self.config.context_length :])
-                    new = _drawn(logits.data[..., -1, :], temperature, top_k, rng)[..., None]
-                    tokens = np.concatenate([tokens, new], axis=-1)
-        finally:
-            for module, mode in modes:
-                module.training = mode
+        with evaluating(self), no_grad():
+            for _ in range(max_new_tokens):
+                if tokens.shape[-1] <= self.config.context_length:
+                    logits = self.forward(new, pasts)
+                else:  # each token's place changes, so nothing that was computed holds
+                    logits = self.forward(tokens[..., -self.config.context_length :])
+                new = _drawn(logits.data[..., -1, :], temperature, top_k, rng)[..., None]
+                tokens = np.concatenate([tokens, new], axis=-1)
         return tokens
 
 
@@ -145,3 +139,9 @@ def _drawn(logits: Any, temperature: float, top_k: int | None, rng: np.random.Ge
         rest = np.argsort(-logits, axis=-1, kind="stable")[..., top_k:]
         np.put_along_axis(logits, rest, -np.inf, axis=-1)
     return (logits + rng.gumbel(size=logits.shape)).argmax(axis=-1)
+
+
+if __name__ == "__main__":
+    from tinygpt.command import main  # which knows of this module
+
+    raise SystemExit(main(prog="python -m tinygpt.gpt"))

@@ -20,7 +20,7 @@ class GPTConfig:
     `context_length` is the largest number of tokens that it reads at once, `width` the length of the vector that
     stands for a token inside, `dropout` the share of numbers left out in training.
 
-    Raises: ValueError unless all counts are ≥ 1, heads divides width, and dropout is in [0, 1).
+    Raises: ValueError unless all counts are integers ≥ 1, heads divides width, and dropout is in [0, 1).
     """
 
     vocabulary_size: int
@@ -32,8 +32,9 @@ class GPTConfig:
 
     def __post_init__(self) -> None:
         for name in ("vocabulary_size", "context_length", "layers", "heads", "width"):
-            if not getattr(self, name) >= 1:
-                raise ValueError(f"{name} must be >= 1, got {getattr(self, name)}")
+            count = getattr(self, name)
+            if not (isinstance(count, (int, np.integer)) and count >= 1):
+                raise ValueError(f"{name} must be an integer >= 1, got {count!r}")
         if self.width % self.heads:
             raise ValueError(f"heads must divide width, got heads={self.heads} and width={self.width}: change one")
         if not 0 <= self.dropout < 1:
@@ -74,10 +75,12 @@ class GPT(Module):
 
         With `pasts`, one for each block, the tokens continue those that these have seen.
 
-        Raises: ValueError for more tokens than context_length, or one that is not in the vocabulary.
+        Raises: ValueError for no token, more than context_length, or one that is not in the vocabulary; TypeError for
+        tokens that are no integers.
         """
+        tokens = _array(tokens)
         seen = pasts[0].length if pasts else 0
-        time = seen + np.shape(tokens)[-1]
+        time = seen + tokens.shape[-1]
         if time > self.config.context_length:
             raise ValueError(
                 f"tokens must be at most context_length={self.config.context_length}, got {time}: "
@@ -102,19 +105,16 @@ class GPT(Module):
         With `top_k` only so many of the likeliest are drawn from. Beyond context_length the model reads the last ones.
 
         Shapes: tokens (…, time), time ≥ 1 → (…, time + max_new_tokens).
-        Raises: ValueError unless temperature ≥ 0, top_k ≥ 1 and max_new_tokens ≥ 0.
+        Raises: ValueError unless temperature ≥ 0, top_k ≥ 1 and max_new_tokens ≥ 0; and as `forward` for the tokens.
         """
-        tokens = np.asarray(tokens.data if isinstance(tokens, Tensor) else tokens)
         if not (temperature >= 0 and (top_k is None or top_k >= 1) and max_new_tokens >= 0):
             raise ValueError(
                 "temperature must be >= 0, top_k >= 1 or None, max_new_tokens >= 0, "
                 f"got {temperature}, {top_k} and {max_new_tokens}"
             )
-        if tokens.shape[-1:] in ((), (0,)):
-            raise ValueError(f"tokens must hold one to continue, got shape {tokens.shape}: begin with any token")
         rng = rng or np.random.default_rng()
         pasts = [Past() for _ in self.blocks]
-        new = tokens  # what the pasts have not seen
+        new = tokens = _array(tokens).copy()  # new is what the pasts have not seen
         modes = [(module, module.training) for module in self.modules()]
         self.eval()
         try:
@@ -125,11 +125,19 @@ class GPT(Module):
                     else:  # each token's place changes, so nothing that was computed holds
                         logits = self.forward(tokens[..., -self.config.context_length :])
                     new = _drawn(logits.data[..., -1, :], temperature, top_k, rng)[..., None]
-                    tokens = np.concatenate([tokens, new], axis=-1)
+                    tokens = np.concatenate([tokens, new], axis=-1, dtype=np.int64, casting="same_kind")
         finally:
             for module, mode in modes:
                 module.training = mode
         return tokens
+
+
+def _array(tokens: Any) -> Any:
+    """Tokens (…, time) as an array."""
+    array = np.asarray(tokens.data if isinstance(tokens, Tensor) else tokens)
+    if array.shape[-1:] in ((), (0,)):
+        raise ValueError(f"tokens must be rows of one or more, got shape {array.shape}: begin with any token")
+    return array
 
 
 def _drawn(logits: Any, temperature: float, top_k: int | None, rng: np.random.Generator) -> Any:

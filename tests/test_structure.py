@@ -20,6 +20,7 @@ LADDER: tuple[tuple[str, ...], ...] = (  # a module may import from lower rungs;
     ("tinygpt.tensor",),
     ("tinygpt.module", "tinygpt.check"),
     ("tinygpt.state",),
+    ("tinygpt.blocks",),
     ("tinygpt.nn", "tinygpt.losses", "tinygpt.optimizers", "tinygpt.schedules"),
     ("tinygpt.gpt", "tinygpt.text"),
     ("tinygpt",),

@@ -1,19 +1,25 @@
-"""Laws of GPT: its shape and start, what a token may see, and how text is generated."""
+"""GPT: what PyTorch computes; and laws of its shape and start, of what a token may see, of how text is generated."""
 
 from __future__ import annotations
 
 import gc
+import json
 import weakref
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tinygpt import AdamW, Tensor, no_grad
+from tinygpt import AdamW, Tensor, no_grad, schedules
 from tinygpt.gpt import GPT, GPTConfig
 from tinygpt.losses import cross_entropy
 from tinygpt.nn import Past
+from tinygpt.optimizers import clip_gradients
+
+REFERENCE = json.loads((Path(__file__).parent / "reference" / "gpt.json").read_text(encoding="ascii"))
+TOLERANCES = {"float64": 1e-10, "float32": 1e-5}  # a hundred roundings, of 1.1e-16 or 6e-8, in another order
 
 TINY = GPTConfig(vocabulary_size=11, context_length=6, layers=2, heads=2, width=8)
 PROMPTS = np.array([[3, 1, 4], [10, 0, 2]])
@@ -53,6 +59,71 @@ def likeliest(model: GPT, tokens: Any) -> Any:
     model.eval()
     window = np.asarray(tokens)[..., -model.config.context_length :]
     return model(window).data[..., -1, :].argmax(axis=-1)
+
+
+# --- the same numbers as PyTorch --------------------------------------------------------------------------------------
+
+
+def pytorchs(dtype: Any) -> GPT:
+    """The GPT whose weights PyTorch was given."""
+    model = start(GPTConfig(**REFERENCE["sizes"]), dtype=dtype)
+    model.load_weights([(name, np.array(value, np.float32)) for name, value in REFERENCE["weights"].items()])
+    return model
+
+
+def distance(found: Any, expected: Any) -> float:
+    """The largest difference between two arrays, relative to the largest number that is expected."""
+    return float(np.max(np.abs(np.asarray(found) - expected)) / np.max(np.abs(expected)))
+
+
+@pytest.mark.parametrize("dtype", TOLERANCES)
+def test_logits_and_loss_are_pytorchs(dtype: str) -> None:
+    expected, logits = REFERENCE[dtype], pytorchs(dtype)(REFERENCE["tokens"][0])
+    loss = cross_entropy(logits, REFERENCE["targets"][0], REFERENCE["ignored"])
+    found = (distance(logits.data, expected["logits"]), distance(loss.data, expected["loss"]))
+    assert max(found) <= TOLERANCES[dtype]
+
+
+@pytest.mark.parametrize("name", REFERENCE["weights"])
+@pytest.mark.parametrize("dtype", TOLERANCES)
+def test_every_gradient_is_pytorchs(dtype: str, name: str) -> None:
+    model = pytorchs(dtype)
+    cross_entropy(model(REFERENCE["tokens"][0]), REFERENCE["targets"][0], REFERENCE["ignored"]).backward()
+    found = dict(model.named_parameters())[name].grad
+    assert distance(found, REFERENCE[dtype]["gradients"][name]) <= TOLERANCES[dtype]
+
+
+def trained() -> tuple[GPT, dict[str, list[float]]]:
+    """The GPT after the steps of training that PyTorch took, and what was seen at each."""
+    model, setting = pytorchs("float64"), REFERENCE["training"]
+    rate = schedules.warmup(schedules.cosine(setting["learning_rate"], setting["steps"]), setting["warmup"])
+    optimizer = AdamW(model, rate, **{key: setting[key] for key in ("betas", "eps", "weight_decay")})
+    seen: dict[str, list[float]] = {"losses": [], "norms": [], "learning_rates": []}
+    for tokens, targets in zip(REFERENCE["tokens"], REFERENCE["targets"], strict=True):
+        loss = cross_entropy(model(tokens), targets, REFERENCE["ignored"])
+        model.zero_grad()
+        loss.backward()
+        seen["losses"].append(loss.item())
+        seen["norms"].append(clip_gradients(model, setting["max_norm"]))
+        seen["learning_rates"].append(optimizer.learning_rate)
+        optimizer.update()
+    return model, seen
+
+
+@pytest.mark.parametrize("what", ["losses", "norms", "learning_rates"])
+def test_training_goes_as_pytorchs(what: str) -> None:
+    assert distance(trained()[1][what], REFERENCE["trained"][what]) <= TOLERANCES["float64"]
+
+
+def test_training_ends_where_pytorchs_does() -> None:
+    expected = REFERENCE["trained"]["weights"]
+    found = {name: distance(p.data, expected[name]) for name, p in trained()[0].named_parameters()}
+    assert max(found.values()) <= TOLERANCES["float64"]
+
+
+def test_the_reference_clips_some_steps_and_others_not() -> None:
+    clipped = {norm > REFERENCE["training"]["max_norm"] for norm in REFERENCE["trained"]["norms"]}
+    assert clipped == {True, False}
 
 
 # --- the shape --------------------------------------------------------------------------------------------------------

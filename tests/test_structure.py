@@ -22,7 +22,7 @@ LADDER: tuple[tuple[str, ...], ...] = (  # a module may import from lower rungs;
     ("tinygpt.state",),
     ("tinygpt.blocks",),
     ("tinygpt.nn", "tinygpt.losses", "tinygpt.optimizers", "tinygpt.schedules"),
-    ("tinygpt.gpt", "tinygpt.text"),
+    ("tinygpt.gpt", "tinygpt.text", "tinygpt.corpora"),
     ("tinygpt",),
     ("tinygpt.lab.surfaces", "tinygpt.lab.exercises", "tinygpt.lab.linear", "tinygpt.lab.source", "tinygpt.lab.words"),
     ("tinygpt.lab.descent", "tinygpt.lab.networks"),

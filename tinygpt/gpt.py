@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from tinygpt import checkpoint, pretrained
 from tinygpt.module import Module
 from tinygpt.nn import Dropout, Embedding, LayerNorm, Past, TransformerBlock
 from tinygpt.tensor import Tensor, no_grad
@@ -69,6 +70,30 @@ class GPT(Module):
                 parameter.data = rng.normal(0, std, parameter.shape).astype(dtype)
             elif name.endswith("bias"):
                 parameter.data = np.zeros(parameter.shape, dtype)
+
+    @staticmethod
+    def from_pretrained(folder_or_name: checkpoint.File, dtype: Any = np.float32) -> GPT:
+        """A GPT-2 of that folder, or one that OpenAI published: gpt2, gpt2-medium, gpt2-large, gpt2-xl; in evaluation.
+
+        A folder holds config.json and model.safetensors, as `save_pretrained` here and in `transformers` writes them.
+        A published one is fetched from huggingface.co (`gpt2`: 548 MB), checked by its sha256, and kept; where a folder
+        has that name, it is the folder's. Dropout is the config's `resid_pdrop`; within attention there is none.
+
+        Raises: as `pretrained.read`.
+        """
+        fields, weights = pretrained.read(folder_or_name)
+        model = GPT(GPTConfig(**fields), dtype=dtype)
+        model.load_weights(list(weights.items()))
+        model.eval()
+        return model
+
+    def save_pretrained(self, folder: checkpoint.File) -> None:
+        """Write config.json and model.safetensors, from which `from_pretrained` here and in `transformers` reads.
+
+        Raises: as `pretrained.write`.
+        """
+        weights = {name: parameter.numpy() for name, parameter in self.named_parameters()}
+        pretrained.write(folder, asdict(self.config), weights)
 
     def forward(self, tokens: Any, pasts: Sequence[Past] | None = None) -> Tensor:
         """Tokens (…, time) → logits (…, time, vocabulary_size).

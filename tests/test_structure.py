@@ -22,8 +22,9 @@ LADDER: tuple[tuple[str, ...], ...] = (  # a module may import from lower rungs;
     ("tinygpt.state",),
     ("tinygpt.blocks",),
     ("tinygpt.nn", "tinygpt.losses", "tinygpt.optimizers", "tinygpt.schedules"),
-    ("tinygpt.gpt", "tinygpt.text"),
-    ("tinygpt.corpora", "tinygpt.training"),
+    ("tinygpt.text", "tinygpt.corpora"),
+    ("tinygpt.pretrained", "tinygpt.training"),
+    ("tinygpt.gpt",),
     ("tinygpt.command",),
     ("tinygpt",),
     ("tinygpt.lab.surfaces", "tinygpt.lab.exercises", "tinygpt.lab.linear", "tinygpt.lab.source", "tinygpt.lab.words"),
@@ -49,6 +50,7 @@ RUNGS = {name: height for height, rung in enumerate(LADDER) for name in rung}
 CORE = RUNGS["tinygpt"]
 
 MAY_IMPORT = {  # what else than numpy and the standard library, and who may
+    "safetensors": ("tinygpt.pretrained",),
     "matplotlib": ("tinygpt.lab.charts",),
     "PIL": ("tinygpt.lab.charts",),  # which matplotlib brings along
     "ipywidgets": ("tinygpt.lab.widgets",),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
@@ -108,25 +108,21 @@ class Trainer:
                 f"got {steps}, {every} and {checkpoint_every}: count in whole steps"
             )
         start, goal, seconds = self.steps, self.steps + steps, 0.0
-        with _bar(steps if progress else None) as bar:
-            try:
-                while self.steps < goal:
-                    began = time.perf_counter()
-                    loss = self.step()
-                    seconds += time.perf_counter() - began
-                    tokens = (self.steps - start) * self.batch_size * self.source.length
-                    self.tokens_per_second = tokens / seconds
+        with suppress(KeyboardInterrupt), _bar(steps if progress else None) as bar:
+            while self.steps < goal:
+                began = time.perf_counter()
+                loss = self.step()
+                seconds += time.perf_counter() - began
+                self.tokens_per_second = (self.steps - start) * self.batch_size * self.source.length / seconds
+                if bar is not None:
+                    bar.set_postfix_str(f"loss {loss:.3f}, {self.tokens_per_second:,.0f} tokens/s", refresh=False)
+                    bar.update()
+                if checkpoint is not None and self.steps % checkpoint_every == 0 and self.steps < goal:
+                    self.save(checkpoint)
+                if after is not None and self.steps % every == 0:
                     if bar is not None:
-                        bar.set_postfix_str(f"loss {loss:.3f}, {self.tokens_per_second:,.0f} tokens/s", refresh=False)
-                        bar.update()
-                    if checkpoint is not None and self.steps % checkpoint_every == 0 and self.steps < goal:
-                        self.save(checkpoint)
-                    if after is not None and self.steps % every == 0:
-                        if bar is not None:
-                            bar.clear()  # so that what is printed has the line to itself
-                        after(self)
-            except KeyboardInterrupt:
-                pass
+                        bar.clear()  # so that what is printed has the line to itself
+                    after(self)
         if checkpoint is not None:
             self.save(checkpoint)
         if self.steps < goal:

@@ -26,7 +26,6 @@ LADDER: tuple[tuple[str, ...], ...] = (  # a module may import from lower rungs;
     ("tinygpt.pretrained", "tinygpt.training"),
     ("tinygpt.gpt",),
     ("tinygpt.command",),
-    ("tinygpt.command",),
     ("tinygpt",),
     ("tinygpt.lab.surfaces", "tinygpt.lab.exercises", "tinygpt.lab.linear", "tinygpt.lab.source", "tinygpt.lab.words"),
     ("tinygpt.lab.descent", "tinygpt.lab.gpts", "tinygpt.lab.networks"),

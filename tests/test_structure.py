@@ -39,6 +39,7 @@ LADDER: tuple[tuple[str, ...], ...] = (  # a module may import from lower rungs;
         "tinygpt.lab.slices",
         "tinygpt.lab.spectrum",
         "tinygpt.lab.steps",
+        "tinygpt.lab.study",
     ),
     ("tinygpt.lab.conventions", "tinygpt.lab.decay"),
     ("tinygpt.lab.charts",),

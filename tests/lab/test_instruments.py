@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import ipywidgets
@@ -23,6 +24,7 @@ from tinygpt.lab.widgets.instrument import Instrument
 
 KILOBYTES_100 = 100_000  # what a stored picture may weigh
 
+STUDY = Path(__file__).parents[2] / "notebooks" / "studies" / "sgd_and_adam.json"
 FIGHT: dict[str, Any] = {"rates": [0.001, 0.01, 0.1], "seeds": 6, "steps": 50, "progress": False}
 INSTRUMENTS: dict[str, Callable[[], Instrument]] = {
     "Explorer": lambda: lab.Explorer(steps=20),
@@ -41,6 +43,7 @@ INSTRUMENTS: dict[str, Callable[[], Instrument]] = {
     "FailureLab": lambda: lab.FailureLab(),
     "SpectrumLab": lambda: lab.SpectrumLab(),
     "Conventions": lambda: lab.Conventions(),
+    "RateStudy": lambda: lab.RateStudy(STUDY),
 }
 HEAVY = {("NetworkLab", "steps"), ("GPTLab", "steps")}  # whose extreme takes seconds
 each_instrument = pytest.mark.parametrize("name", INSTRUMENTS)
@@ -130,11 +133,14 @@ def test_reset_gives_the_first_picture_back(name: str) -> None:
     figure = made(name)
     figure.reset()
     before = figure.caption
-    key = next(
-        key
-        for key, knob in figure.knobs.items()
-        if isinstance(knob, ipywidgets.FloatSlider | ipywidgets.FloatLogSlider)
+    knob, value = next(
+        (knob, value)
+        for kinds in ((ipywidgets.FloatSlider, ipywidgets.FloatLogSlider), (ipywidgets.Dropdown,))
+        for knob in figure.knobs.values()
+        if isinstance(knob, kinds)
+        for value in ends(knob)
+        if value != knob.value
     )
-    figure.knobs[key].value = next(ends(figure.knobs[key]))
+    knob.value = value
     figure.reset()
     assert figure.caption == before

@@ -18,6 +18,7 @@ _HOMES = {
     "failure": ("AMSGrad", "largest_failing_beta2"),
     "spectrum": ("Lion", "Muon"),
     "conventions": ("CONVENTIONS",),
+    "study": ("read_study",),
     "exercises": ("EXERCISES", "check", "conformance", "hints"),
     "widgets.explorer": ("RACE", "Explorer"),
     "widgets.microscope": ("Microscope",),
@@ -35,6 +36,7 @@ _HOMES = {
     "widgets.failure_lab": ("FailureLab",),
     "widgets.spectrum_lab": ("SpectrumLab",),
     "widgets.conventions_lab": ("Conventions",),
+    "widgets.rate_study": ("RateStudy",),
     "widgets.predict": ("predict", "predictions"),
     "widgets.export": ("export_html",),
 }

@@ -114,7 +114,7 @@ class GPT(Module):
         x = self.dropout(self.token_embedding(tokens) + self.position_embedding.weight[seen:time])
         for i, block in enumerate(self.blocks):
             x = block(x, pasts[i] if pasts else None)
-        return self.norm.forward(x) @ self.token_embedding.weight.transpose(0, 1)
+        return self.norm(x) @ self.token_embedding.weight.transpose(0, 1)
 
     def generate(
         self,

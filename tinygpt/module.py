@@ -29,9 +29,9 @@ class Module:
         """The model's output for its inputs."""
         raise NotImplementedError(f"{type(self).__name__}.forward(…): yours to write")
 
-    def __call__(self, *inputs: Any, **options: Any) -> Any:
+    def __call__(self, *inputs: Any, **options: Any) -> Tensor:
         """What `forward` returns."""
-        return self.forward(*inputs, **options)
+        return self.forward(*inputs, **options)  # type: ignore[no-any-return]
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
         """Every parameter once, with its name, in the order of the attributes."""

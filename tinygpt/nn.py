@@ -62,8 +62,8 @@ class MLP(Module):
         """x (…, sizes[0]) → (…, sizes[-1])."""
         *hidden, last = self.layers
         for layer in hidden:
-            x = self.activation(layer.forward(x))
-        return last.forward(x)
+            x = self.activation(layer(x))
+        return last(x)
 
 
 class Embedding(Module):
@@ -152,7 +152,7 @@ class CausalSelfAttention(Module):
     def forward(self, x: Tensor, past: Past | None = None) -> Tensor:
         """x (…, time, width) → (…, time, width); with past, x continues what was seen before."""
         seen = self.qkv(x) if past is None else past.extended(self.qkv(x))
-        return self.output.forward(apply(ops.attention, seen, heads=self.heads, queries=x.shape[-2]))
+        return self.output(apply(ops.attention, seen, heads=self.heads, queries=x.shape[-2]))
 
 
 class Past:
@@ -203,5 +203,5 @@ class TransformerBlock(Module):
 
     def forward(self, x: Tensor, past: Past | None = None) -> Tensor:
         """x (…, time, width) → (…, time, width); with past, x continues what was seen before."""
-        x = x + self.dropout.forward(self.attention.forward(self.attention_norm.forward(x), past))
-        return x + self.dropout.forward(self.mlp.forward(self.mlp_norm.forward(x)))
+        x = x + self.dropout(self.attention(self.attention_norm(x), past))
+        return x + self.dropout(self.mlp(self.mlp_norm(x)))

@@ -46,7 +46,7 @@ class GPTPicture(Scene):
         moment = run.at(step)
         curves = [np.maximum(one.smooth(), LOWEST) for one, _ in runs]
         scale = self.loss.scale(curves, max(one.steps for one, _ in runs))
-        most = ceiling(max(float(np.max(one.gradients)) for one in run.moments))
+        most = ceiling(max(float(np.max(moment.gradients)), TINIEST))
         title = _heading(moment)
         self.begin((scale, title), lambda: self._arrange(scale, title))
         self._draw_losses(runs, curves, step)

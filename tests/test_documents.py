@@ -12,7 +12,8 @@ from packaging.version import Version
 
 import tinygpt
 
-DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "notebooks/README.md"]
+DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+DOCUMENTS += [f"notebooks/{name}.md" for name in ("README", "TEACHING", "CLASSROOM")]
 NAMES = [file.name for file in NOTEBOOKS]
 
 

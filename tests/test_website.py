@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from html.parser import HTMLParser
 
 import pytest
+import website
 from links import NOTEBOOKS, PROJECT, ROOT, binder_link, links_in
 from packaging.requirements import Requirement
 from packaging.version import Version
@@ -16,15 +16,7 @@ REPOSITORY = PROJECT["urls"]["Repository"]
 
 
 @pytest.fixture(scope="module")
-def website():
-    """`notebooks/website.py`, a script, with `pages.py` beside it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "notebooks")
-        yield importlib.import_module("website")
-
-
-@pytest.fixture(scope="module")
-def site(website, tmp_path_factory):
+def site(tmp_path_factory):
     """The folder of the landing page."""
     folder = tmp_path_factory.mktemp("site")
     website.land(folder)
@@ -45,20 +37,20 @@ def targets(page):
 # --- the landing page ------------------------------------------------------------------------------------------------
 
 
-def test_every_link_leads_to_what_the_build_makes(website, site, page):
+def test_every_link_leads_to_what_the_build_makes(site, page):
     made = {file.name for file in site.iterdir()} | {f"{name}.html" for name in website.PAGES}
     lessons = {website.lite_link(name) for name in NAMES}  # what of JupyterLite is built, a soak test tells
     assert targets(page) - made - lessons == set()
 
 
-def test_everything_made_is_linked(website, site, page):
+def test_everything_made_is_linked(site, page):
     made = {file.name for file in site.iterdir()} - {"index.html"}
     assert made - targets(page) == {"race.png"}
     assert 'content="https://tinygpt.github.io/tinygpt/race.png"' in page
     assert {f"{name}.html" for name in website.PAGES} <= targets(page)
 
 
-def test_it_lists_every_lesson_in_order_with_its_binder(website, page):
+def test_it_lists_every_lesson_in_order_with_its_binder(page):
     table = page[page.index('class="lessons"') :]
     links = links_in(table[: table.index("</ol>")])
     assert links == [link for name in NAMES for link in (website.lite_link(name), binder_link(name))]
@@ -71,13 +63,13 @@ def test_links_into_the_repository_lead_to_files_and_headings(page):
     assert "\n## Two commands\n" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_first_picture_is_told_in_words(website, page):
+def test_the_first_picture_is_told_in_words(page):
     hero = re.search(r'<img src="hero-light.webp"[^>]*alt="([^"]*)"', page)[1]
     assert re.search(r"gentle Rosenbrock from .* First below 0.001: ", hero)
 
 
 @pytest.mark.parametrize("name", ["light", "dark"])
-def test_the_page_has_the_colours_of_the_figures(website, page, name):
+def test_the_page_has_the_colours_of_the_figures(page, name):
     for label, style in website.STYLES.items():
         assert f"--{label}: {style.line(website.THEMES[name])};" in page
         assert f'stroke="var(--{label})"' in page
@@ -118,11 +110,11 @@ def pyodide():
     return release, dict(re.findall(r"\| (\S+) \| (\S+) \|", rows))
 
 
-def test_a_browser_gets_all_that_the_lessons_need(website):
+def test_a_browser_gets_all_that_the_lessons_need():
     assert set(needs()) <= {*website.OF_PYODIDE, *website.OF_OURS}
 
 
-def test_pyodide_has_versions_that_the_package_takes(website):
+def test_pyodide_has_versions_that_the_package_takes():
     _, packages = pyodide()
     assert set(packages) == {*website.OF_PYODIDE, "Python"}
     assert Version(packages["Python"]) in Requirement(f"python{PROJECT['requires-python']}").specifier
@@ -140,7 +132,7 @@ def test_the_documented_pyodide_is_the_one_that_is_loaded():
 # --- the workflow ----------------------------------------------------------------------------------------------------
 
 
-def test_the_workflow_builds_by_the_documented_commands_and_publishes_what_they_make(website):
+def test_the_workflow_builds_by_the_documented_commands_and_publishes_what_they_make():
     workflow = (ROOT / ".github" / "workflows" / "pages.yml").read_text(encoding="utf-8")
     for command in ('pip install -e ".[site]"', "python notebooks/website.py"):
         assert f"run: {command}\n" in workflow

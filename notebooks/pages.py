@@ -1,6 +1,6 @@
 """Write the figures that need no kernel: pages of precomputed pictures, each in one file, for any web server or none.
 
-python notebooks/pages.py          into the folder site/
+python notebooks/pages.py          into the folder build/site/
 python notebooks/pages.py FOLDER   elsewhere
 """
 
@@ -17,6 +17,8 @@ from tinygpt import Adam
 from tinygpt.lab import Explorer, Ravine
 from tinygpt.lab.widgets.export import export_html
 from tinygpt.lab.widgets.instrument import Instrument
+
+FOLDER = "build/site"
 
 
 class Page(NamedTuple):
@@ -50,9 +52,8 @@ PAGES = {
 }
 
 
-def main() -> None:
+def write(folder: Path) -> None:
     """Write every page, and say how large it is."""
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "site")
     folder.mkdir(parents=True, exist_ok=True)
     for name, page in PAGES.items():
         file = folder / f"{name}.html"
@@ -61,4 +62,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    write(Path(sys.argv[1] if len(sys.argv) > 1 else FOLDER))

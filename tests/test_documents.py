@@ -12,7 +12,8 @@ from packaging.version import Version
 
 import tinygpt
 
-DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "notebooks/README.md"]
+DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+DOCUMENTS += [f"notebooks/{name}.md" for name in ("README", "TEACHING", "CLASSROOM")]
 NAMES = [file.name for file in NOTEBOOKS]
 
 
@@ -34,7 +35,7 @@ def test_one_command_opens_the_lessons_and_one_runs_the_tests():
     lessons, tests = commands("python3")
     assert lessons.endswith('install -e ".[lab]" && .venv/bin/jupyter lab notebooks/00-race.ipynb')
     assert tests.endswith('install -e ".[test]" && .venv/bin/pytest')
-    assert {"lab", "pretrained", "video", "cluster", "test", "dev"} == set(PROJECT["optional-dependencies"])
+    assert {"lab", "pretrained", "video", "cluster", "site", "test", "dev"} == set(PROJECT["optional-dependencies"])
 
 
 def test_the_commands_for_windows_do_the_same():

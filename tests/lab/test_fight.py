@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -14,29 +13,13 @@ from readers import Drift, Fragile, Sign
 
 from tinygpt import SGD, Adam, Module
 from tinygpt.lab.descent import descend
-from tinygpt.lab.fight import RATES, SPREAD, Fight, fair_fight, start_of
+from tinygpt.lab.fight import RATES, SPREAD, Fight, Serial, fair_fight, start_of
 from tinygpt.lab.surfaces import SURFACES, Surface, quadratic
 
 ROUNDING = 1e-9  # exponentials may round otherwise in an array
 
 FEW = 10.0 ** np.array([-2.0, -1.5, -1.0, -0.5])
 FIGHTERS: dict[str, Any] = {"SGD": SGD, "momentum": partial(SGD, momentum=0.9), "Adam": Adam, "sign": Sign}
-
-
-class Serial(Executor):
-    """Does each task at once, here."""
-
-    def __init__(self) -> None:
-        self.tasks = 0
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        self.tasks += 1
-        future: Future[Any] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:
-            future.set_exception(error)
-        return future
 
 
 def fought(surface: Any = "quadratic", optimizers: Any = None, executor: Any = None, **options: Any) -> Fight:
@@ -82,6 +65,27 @@ def test_the_pool_of_processes_fights_the_same_fight() -> None:
     assert_same(fair_fight(own, FIGHTERS, **options), fought(own, **options))
 
 
+@pytest.fixture(params=["processes are refused", "processes cannot be imported"])
+def nothing_beside(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Pyodide lacks, as its Python 3.14 and its Python 3.12 say it; and threads."""
+
+    def lacks(*_: Any, **__: Any) -> None:
+        raise NotImplementedError("This Python build lacks multiprocessing.synchronize")
+
+    if request.param == "processes are refused":
+        monkeypatch.setattr("concurrent.futures.process._check_system_limits", lacks)
+    else:
+        monkeypatch.delattr("concurrent.futures.ProcessPoolExecutor", raising=False)
+        monkeypatch.setitem(sys.modules, "concurrent.futures.process", None)
+    monkeypatch.setattr("threading.Thread.start", lacks)
+
+
+@pytest.mark.usefixtures("nothing_beside")
+def test_a_browser_fights_the_same_fight() -> None:
+    options: dict[str, Any] = {"rates": FEW, "seeds": range(2), "steps": 30, "progress": False}
+    assert_same(fair_fight("booth", FIGHTERS, **options), fought("booth", **options))
+
+
 def test_threads_fight_the_same_fight() -> None:
     with ThreadPoolExecutor(2) as threads:
         assert_same(fought(executor=threads), fought())
@@ -93,10 +97,11 @@ def test_an_executor_that_is_given_is_left_open() -> None:
         assert threads.submit(int).result() == 0
 
 
-def test_there_is_one_task_for_each_optimizer_and_seed() -> None:
-    serial = Serial()
+def test_there_is_one_task_for_each_optimizer_and_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    serial, tasks = Serial(), []
+    monkeypatch.setattr(serial, "submit", lambda *task: (tasks.append(task), Serial.submit(serial, *task))[1])
     fought(executor=serial)
-    assert serial.tasks == len(FIGHTERS) * 3
+    assert len(tasks) == len(FIGHTERS) * 3
 
 
 def test_the_bar_counts_the_tasks(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ import math
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, Future, as_completed
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -120,6 +120,19 @@ class Fight:
         )
 
 
+class Serial(Executor):
+    """Does each task at once, where it is submitted: for a browser, where there are neither processes nor threads."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """The future of a task that is done."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
 def fair_fight(
     surface: Surface | str | Loss,
     optimizers: Mapping[str, Callable[..., Optimizer]],
@@ -134,8 +147,9 @@ def fair_fight(
 
     `optimizers` maps labels to what takes a module and `learning_rate`. One task for each optimizer and seed goes to
     the executor: a pool of processes of its own if none is given (in a script, call it under
-    `if __name__ == "__main__":`), or any other, such as that of a Dask cluster, `Client(…).get_executor()`. The result
-    does not depend on which. A rate that an optimizer refuses is one at which it does not arrive.
+    `if __name__ == "__main__":`; in a browser, one task after the other), or any other, such as that of a Dask
+    cluster, `Client(…).get_executor()`. The result does not depend on which. A rate that an optimizer refuses is one
+    at which it does not arrive.
 
     Raises: ValueError unless there are optimizers, two or more rates that grow, seeds, and steps ≥ 1; or where an
     optimizer refuses all rates; and what fails in an optimizer's own code.
@@ -182,7 +196,12 @@ def _walk(task: bytes) -> Any:
 def _processes(tasks: int) -> Executor:
     """A pool of fresh processes: to fork one that has threads, as a notebook's kernel has, may block for ever."""
     workers = min(tasks, os.cpu_count() or 1, MOST_PROCESSES)
-    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    try:
+        from concurrent.futures import ProcessPoolExecutor  # which Python 3.12 cannot import in a browser
+
+        return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    except (ImportError, NotImplementedError):
+        return Serial()
 
 
 def _followed(futures: Mapping[Future[Any], Any], progress: bool) -> Iterator[Future[Any]]:

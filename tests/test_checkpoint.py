@@ -19,7 +19,7 @@ from optimizer_cases import CLASSES, Model, every_setting, make, step
 
 from tinygpt import SGD, Adam, Module, Optimizer, OptimizerState, RMSProp, Tensor, checkpoint, nn, schedules
 
-LAWS = settings(derandomize=True, deadline=None, max_examples=40)
+LAWS = settings(max_examples=40)
 LIMITS = (np.nan, np.inf, -np.inf, -0.0, 5e-324, -5e-324, 2.2250738585072014e-308, 1.7976931348623157e308, 0.1)
 
 

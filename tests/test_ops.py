@@ -183,7 +183,7 @@ TABLE: list[Row] = [
 ]
 
 each_row = pytest.mark.parametrize("row", TABLE, ids=str)
-LAWS = settings(derandomize=True, deadline=None, max_examples=60)
+LAWS = settings(max_examples=60)
 
 
 def public_rules() -> set[Callable[..., Any]]:

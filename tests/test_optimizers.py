@@ -23,7 +23,7 @@ ROUNDING = 1e-14  # a step is some ten roundings of 1.1e-16 each
 PATH_ROUNDING = 1e-12  # and a path some dozens of steps
 
 REFERENCE = json.loads((Path(__file__).parent / "reference" / "optimizers.json").read_text(encoding="ascii"))
-LAWS = settings(derandomize=True, deadline=None, max_examples=30)  # each example runs paths of 25 steps
+LAWS = settings(max_examples=30)  # each example runs paths of 25 steps
 GRADIENTS = np.random.default_rng(0).normal(size=(25, 3))
 START = np.array([0.5, -1.0, 2.0])
 

@@ -574,6 +574,9 @@ FALSE_VALUES = {
     "too few bytes": {"array": "<f8", "shape": [2], "base64": "AAAAAAAAAAA="},
     "immense shape": {"array": "<f8", "shape": [10**30], "base64": "AAAAAAAAAAA="},
     "shape of words": {"array": "<f8", "shape": ["1"], "base64": "AAAAAAAAAAA="},
+    "negative shape": {"array": "<f8", "shape": [-1], "base64": "AAAAAAAAAAA="},
+    "shape is a number": {"array": "<f8", "shape": 1, "base64": "AAAAAAAAAAA="},
+    "no shape": {"array": "<f8", "shape": None, "base64": "AAAAAAAAAAA="},
 }
 
 

@@ -114,7 +114,10 @@ def _decode(encoded: Any) -> Any:
         return float(encoded["float"])
     if encoded.keys() == {"array", "shape", "base64"} and _DTYPE.fullmatch(encoded["array"]):
         flat = np.frombuffer(base64.b64decode(encoded["base64"], validate=True), encoded["array"])
-        return flat.reshape(encoded["shape"]).astype(flat.dtype.newbyteorder("="))[()]  # a scalar for zero dimensions
+        array = flat.reshape(encoded["shape"]).astype(flat.dtype.newbyteorder("="))
+        if list(array.shape) != encoded["shape"]:  # reshape takes -1, 3 and None, which save never writes
+            raise ValueError(f"it holds an array whose shape is {encoded['shape']!r:.30}")
+        return array[()]  # a scalar for zero dimensions
     raise ValueError(f"it holds an unknown kind of value with the keys {sorted(encoded)}")
 
 

@@ -594,6 +594,21 @@ FALSE_CONTENTS: dict[str, Any] = {
     "parameters in a list": {"parameters": []},
     "parameters without shape": {"parameters": {"a": {}, "b": {}}},
     "state in a list": {"state": []},
+    "state of a parameter is a number": {"state": {"a": 3}},
+    "kind is an array": {"kind": np.zeros(3)},
+    "class is an array": {"class": np.zeros((2, 2))},
+    "class of two lines": {"class": "Ad\nam"},
+    "count is infinite": {"updates": np.inf},
+    "count is not a number": {"updates": np.nan},
+    "count is no whole number": {"updates": 2.5},
+    "count is a word": {"updates": "2"},
+    "count is an array": {"updates": np.zeros(2, int)},
+    "shape is infinite": {"parameters": {"a": {"shape": [np.inf], "dtype": "float64"}}},
+    "shape is no whole number": {"parameters": {"a": {"shape": [3.5], "dtype": "float64"}}},
+    "shape of digits": {"parameters": {"a": {"shape": "3", "dtype": "float64"}}},
+    "parameter is an array": {"parameters": {"a": np.zeros(3)}},
+    "dtype is an array": {"parameters": {"a": {"shape": [3], "dtype": np.zeros(3)}, "b": {"shape": [2, 2]}}},
+    "name of two lines": {"parameters": {"a\nb": {"shape": [3], "dtype": "float64"}}},
 }
 
 

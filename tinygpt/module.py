@@ -145,11 +145,15 @@ def require_same_names(source: str, found: Any, own: Any) -> None:
     lacks, extra = [n for n in own if n not in found], [n for n in found if n not in own]
     complaints = []
     if lacks:
-        complaints.append(f"lacks {', '.join(lacks)}")
+        complaints.append(f"lacks {_on_one_line(lacks)}")
     if extra:
-        complaints.append(f"has {', '.join(extra)}, which this module does not")
+        complaints.append(f"has {_on_one_line(extra)}, which this module does not")
     if complaints:
         raise ValueError(f"{source} {' and '.join(complaints)}: strict=False takes what fits")
+
+
+def _on_one_line(names: list[str]) -> str:
+    return ", ".join(name if name.isprintable() else repr(name) for name in names)
 
 
 def _reached(root: Module, kind: type[Found]) -> list[tuple[str, Found]]:

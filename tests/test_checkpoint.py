@@ -505,6 +505,15 @@ def test_a_file_of_a_later_version_says_so(file: Path) -> None:
     assert_refused(a_trained(), file, "its version is 2, this package reads 1")
 
 
+@pytest.mark.parametrize("version", ["1", f'"{9000 * "9"}"'])
+def test_a_complaint_about_a_damaged_file_is_short(version: str, file: Path) -> None:
+    write_content(file, {9000 * "a": 1})
+    file.write_text(file.read_text(encoding="ascii").replace('"version": 1', f'"version": {version}'), encoding="ascii")
+    with pytest.raises(ValueError, match=r"^adam\.json must be .*: save it again$") as caught:
+        checkpoint.load(file)
+    assert len(str(caught.value)) < 400
+
+
 def test_a_changed_number_does_not_match_the_checksum(file: Path) -> None:
     a_trained().save_state(file)
     file.write_bytes(file.read_bytes().replace(b'"updates":2', b'"updates":3'))

@@ -65,7 +65,7 @@ def load(file: File) -> Any:
             raise ValueError("its checksum does not match its content")
         return _decode(document["content"])
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
-        raise ValueError(f"{name} must be a whole tinygpt checkpoint, but {error}: save it again") from error
+        raise ValueError(f"{name} must be a whole tinygpt checkpoint, but {error!s:.200}: save it again") from error
 
 
 def _canonical(encoded: Any) -> str:
@@ -116,7 +116,7 @@ def _decode(encoded: Any) -> Any:
         flat = np.frombuffer(base64.b64decode(encoded["base64"], validate=True), encoded["array"])
         array = flat.reshape(encoded["shape"]).astype(flat.dtype.newbyteorder("="))
         if list(array.shape) != encoded["shape"]:  # reshape takes -1, 3 and None, which save never writes
-            raise ValueError(f"it holds an array whose shape is {encoded['shape']!r:.30}")
+            raise ValueError(f"it holds an array whose shape is {encoded['shape']!r}")
         return array[()]  # a scalar for zero dimensions
     raise ValueError(f"it holds an unknown kind of value with the keys {sorted(encoded)}")
 

@@ -101,7 +101,8 @@ class Module:
         """
         if isinstance(file_or_weights, (str, os.PathLike)):
             source, content = os.path.basename(file_or_weights), checkpoint.load(file_or_weights)
-            if not isinstance(content, dict) or content.get("kind") != "weights":
+            is_ours = isinstance(content, dict) and str(content.get("kind")) == "weights"
+            if not is_ours or not isinstance(content.get("weights"), dict):
                 raise ValueError(f"{source} must hold a module's weights, but it holds something else: pick another")
             weights = content["weights"]
         else:
@@ -117,7 +118,7 @@ class Module:
                         "build the module that was saved"
                     )
         fitting = {
-            name: values[name].astype(parameter.dtype, casting="same_kind")[()]  # [()]: a scalar for zero dimensions
+            name: _as_type(parameter.dtype, values[name], name, source)
             for name, parameter in own.items()
             if name in values and values[name].shape == parameter.shape
         }
@@ -150,6 +151,13 @@ def require_same_names(source: str, found: Any, own: Any) -> None:
         complaints.append(f"has {_on_one_line(extra)}, which this module does not")
     if complaints:
         raise ValueError(f"{source} {' and '.join(complaints)}: strict=False takes what fits")
+
+
+def _as_type(dtype: Any, value: Any, name: str, source: str) -> Any:
+    """The value in that dtype, if numbers of its own kind can be."""
+    if not np.can_cast(value.dtype, dtype, "same_kind"):
+        raise ValueError(f"{name} must hold {dtype}, but in {source} it is {value.dtype}: convert it first")
+    return value.astype(dtype)[()]  # [()]: a scalar for zero dimensions
 
 
 def _on_one_line(names: list[str]) -> str:

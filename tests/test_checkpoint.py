@@ -309,6 +309,24 @@ def test_any_file_name_will_do(name: str, tmp_path: Path) -> None:
     assert os.listdir(folder) == [name]
 
 
+@pytest.mark.parametrize("spell", [str, Path, os.fsencode, os.fspath], ids=lambda f: f.__name__)
+def test_a_file_may_be_named_as_open_takes_it(spell: Any, tmp_path: Path) -> None:
+    optimizer, file = a_trained(), spell(tmp_path / "état.json")
+    before = snapshot(optimizer)
+    optimizer.save_state(file)
+    optimizer.load_state(file)
+    assert snapshot(optimizer) == before
+    assert_refused(make("SGD", Model(a=np.ones(3))), file, r"^état\.json holds the state of Adam, not of SGD$")
+
+
+def test_weights_may_be_named_in_bytes(tmp_path: Path) -> None:
+    module, file = Model(a=np.ones(3)), os.fsencode(tmp_path / "w.json")
+    module.save_weights(file)
+    module.a.data = np.zeros(3)
+    module.load_weights(file)
+    assert module.a.data.tolist() == [1, 1, 1]
+
+
 # --- lists ------------------------------------------------------------------------------------------------------------
 
 

@@ -23,7 +23,12 @@ import numpy as np
 VERSION = 1
 _DTYPE = re.compile(r"\|b1|\|[iu]1|<[iu][248]|<f[248]")
 
-File = str | os.PathLike[str]
+File = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+
+
+def name_of(file: File) -> str:
+    """The file's name without its folder, for complaints."""
+    return os.path.basename(os.fsdecode(file))
 
 
 def save(file: File, content: Any) -> None:
@@ -33,7 +38,7 @@ def save(file: File, content: Any) -> None:
     """
     text = _canonical(_encode(content, ""))
     document = f'{{"format":"tinygpt","version":{VERSION},"checksum":"{_checksum(text)}","content":{text}}}\n'
-    target = os.path.realpath(file)  # a link keeps pointing where it points
+    target = os.path.realpath(os.fsdecode(file))  # a link keeps pointing where it points
     draft = os.path.join(os.path.dirname(target), f".{os.urandom(8).hex()}.tmp")
     try:
         with open(draft, "x", encoding="ascii") as stream:
@@ -52,7 +57,7 @@ def load(file: File) -> Any:
 
     Raises: ValueError for anything else than a whole file of this format and version; OSError from the disk.
     """
-    name = os.path.basename(file)
+    name = name_of(file)
     with open(file, "rb") as stream:
         raw = stream.read()
     try:

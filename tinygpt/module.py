@@ -99,8 +99,8 @@ class Module:
 
         Raises: ValueError that names what differs.
         """
-        if isinstance(file_or_weights, (str, os.PathLike)):
-            source, content = os.path.basename(file_or_weights), checkpoint.load(file_or_weights)
+        if isinstance(file_or_weights, (str, bytes, os.PathLike)):
+            source, content = checkpoint.name_of(file_or_weights), checkpoint.load(file_or_weights)
             is_ours = isinstance(content, dict) and str(content.get("kind")) == "weights"
             if not is_ours or not isinstance(content.get("weights"), dict):
                 raise ValueError(f"{source} must hold a module's weights, but it holds something else: pick another")

@@ -110,7 +110,7 @@ class Optimizer:
         Raises: ValueError that names what differs; nothing has changed then.
         """
         own = dict(self.module.named_parameters())
-        if isinstance(file_or_weights, (str, os.PathLike)):
+        if isinstance(file_or_weights, (str, bytes, os.PathLike)):
             saved = read_state(file_or_weights, type(self).__name__, own)
         else:
             saved = read_state_list(file_or_weights, own)

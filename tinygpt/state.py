@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-import os
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -64,7 +63,7 @@ def read_state(file: checkpoint.File, name: str, own: Mapping[str, Tensor]) -> S
 
     Raises: ValueError for anything else; OSError from the disk.
     """
-    source, content = os.path.basename(file), checkpoint.load(file)
+    source, content = checkpoint.name_of(file), checkpoint.load(file)
     if not isinstance(content, dict) or str(content.get("kind")) != KIND:
         raise ValueError(f"{source} must hold an optimizer's state, but it holds something else: pick another file")
     found = str(content.get("class"))

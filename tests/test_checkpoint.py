@@ -696,6 +696,20 @@ def test_the_draft_is_on_the_disk_before_it_takes_the_files_place(file: Path, mo
     assert calls[:2] == ["fsync", "replace"]
 
 
+def test_a_draft_that_a_kill_leaves_behind_tells_whose_it_is(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda *_: seen.extend(os.listdir(file.parent)))
+    a_trained().save_state(file)
+    assert [name.startswith(".adam.json.") and name.endswith(".tmp") for name in seen] == [True]
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "𝔸"], ids=["one byte", "two bytes", "four bytes"])
+def test_the_longest_name_a_file_may_have_will_do(letter: str, tmp_path: Path) -> None:
+    name = letter * (255 // len(letter.encode()))
+    a_trained().save_state(tmp_path / name)
+    assert os.listdir(tmp_path) == [name]
+
+
 def test_saving_through_a_link_keeps_the_link(tmp_path: Path) -> None:
     target, link = tmp_path / "target.json", tmp_path / "link.json"
     target.write_text("old", encoding="ascii")

@@ -34,12 +34,15 @@ def name_of(file: File) -> str:
 def save(file: File, content: Any) -> None:
     """Write content to file, whole or not at all: a kill in the middle leaves the old file as it was.
 
+    It may leave a draft, `.name.….tmp`, beside it: nothing reads that, and it can be removed.
+
     Raises: TypeError for a value that has no place in a checkpoint, named by its path; OSError from the disk.
     """
     text = _canonical(_encode(content, ""))
     document = f'{{"format":"tinygpt","version":{VERSION},"checksum":"{_checksum(text)}","content":{text}}}\n'
     target = os.path.realpath(os.fsdecode(file))  # a link keeps pointing where it points
-    draft = os.path.join(os.path.dirname(target), f".{os.urandom(8).hex()}.tmp")
+    folder, name = os.path.split(target)
+    draft = os.path.join(folder, f".{name[:50]}.{os.urandom(8).hex()}.tmp")  # cut, for a name has at most 255 bytes
     try:
         with open(draft, "x", encoding="ascii") as stream:
             stream.write(document)

@@ -309,6 +309,30 @@ def test_slopes_of_an_index_are_true_however_it_repeats(data: st.DataObject) -> 
         require_true_slopes(Row(ops.index, ((3, 3, 3),), {"where": tuple(parts)}))
 
 
+class Positions:
+    """A sequence that is neither a list nor a tuple nor an array."""
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, i: int) -> int:
+        return (0, 0, 2)[i]
+
+
+class Column:
+    """An object that becomes an array, as a table's column does."""
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return np.array([0, 0, 2])
+
+
+@pytest.mark.parametrize(
+    "where", [memoryview(np.array([0, 0, 2])), Positions(), Column()], ids=lambda w: type(w).__name__
+)
+def test_an_entry_taken_twice_collects_both_gradients_whatever_names_it(where: Any) -> None:
+    assert gradient(lambda x: x[where], [1.0, 2.0, 3.0]).tolist() == [2.0, 0.0, 1.0]
+
+
 # --- ties, kinks and edges -------------------------------------------------------------------------------------------
 
 

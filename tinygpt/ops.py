@@ -308,8 +308,8 @@ def index(x: Array, *, where: Any) -> Result:
         return gradient
 
     parts = where if isinstance(where, tuple) else (where,)
-    repeats = any(isinstance(part, (np.ndarray, list, tuple)) for part in parts)
-    return x[where], (vjp if repeats else vjp_of_view,)
+    once = all(part is None or part is ... or isinstance(part, (int, np.integer, slice)) for part in parts)
+    return x[where], (vjp_of_view if once else vjp,)
 
 
 def tril(x: Array, *, diagonal: int = 0) -> Result:

@@ -336,6 +336,29 @@ def test_an_entry_taken_twice_collects_both_gradients_whatever_names_it(where: A
 # --- ties, kinks and edges -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:(invalid value|divide by zero):RuntimeWarning")  # NumPy's words for 0 / 0 and 1 / 0
+@pytest.mark.parametrize(
+    ("numbers", "ddof", "value", "slopes"),
+    [
+        ([1.0], 1, np.nan, [np.nan]),
+        ([1.0, 2.0], 2, np.inf, [-np.inf, np.inf]),
+        ([1.0, 2.0], 5, np.inf, [-np.inf, np.inf]),
+    ],
+)
+def test_too_few_numbers_have_no_finite_variance(
+    numbers: list[float], ddof: int, value: float, slopes: list[float]
+) -> None:
+    x = Tensor(numbers, requires_grad=True)
+    variance = x.var(ddof=ddof)
+    variance.backward()
+    np.testing.assert_array_equal([variance.item(), *x.grad], [value, *slopes])
+
+
+@pytest.mark.parametrize("method", [Tensor.sum, Tensor.mean, Tensor.var, Tensor.max, Tensor.min, Tensor.softmax])
+def test_no_rows_have_no_gradient(method: Any) -> None:
+    assert gradient(lambda x: method(x, axis=1), np.zeros((0, 3))).shape == (0, 3)
+
+
 def gradient(function: Callable[[Tensor], Tensor], x: Any) -> Any:
     leaf = Tensor(x, requires_grad=True)
     function(leaf).sum().backward()

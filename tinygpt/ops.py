@@ -200,8 +200,8 @@ def var(x: Array, *, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -
     """The variance over the given axes: squared distances from the mean, summed, divided by n − ddof."""
     centred = x - np.mean(x, axis=axis, keepdims=True)
     total = _sum(centred * centred, axis=axis, keepdims=keepdims)
-    n = _count(x, total) - ddof
-    return total / n, (lambda g: _restore_axes(g, axis, keepdims) * (2 / n * centred),)
+    n = int(np.maximum(_count(x, total) - ddof, 0))
+    return total / n, (lambda g: _restore_axes(g, axis, keepdims) * (2 * centred / n),)
 
 
 def _share(g: Array, x: Array, value: Array, axis: Axis, keepdims: bool) -> Array:

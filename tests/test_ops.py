@@ -359,6 +359,11 @@ def test_no_rows_have_no_gradient(method: Any) -> None:
     assert gradient(lambda x: method(x, axis=1), np.zeros((0, 3))).shape == (0, 3)
 
 
+def test_numbers_without_axes_cannot_be_concatenated() -> None:
+    with pytest.raises(ValueError, match=r"^concatenate cannot take shape \(\) and \(2,\) \(zero-dimensional arrays"):
+        Tensor.concatenate([Tensor(1.0), Tensor([1.0, 2.0])])
+
+
 def gradient(function: Callable[[Tensor], Tensor], x: Any) -> Any:
     leaf = Tensor(x, requires_grad=True)
     function(leaf).sum().backward()

@@ -319,12 +319,13 @@ def tril(x: Array, *, diagonal: int = 0) -> Result:
 
 def concatenate(*arrays: Array, axis: int = 0) -> Result:
     """The arrays one after another along an axis they have."""
+    value = np.concatenate(arrays, axis)
     ends = np.cumsum([x.shape[axis] for x in arrays])
 
     def take(i: int) -> Vjp:
         return lambda g: np.split(g, ends[:-1], axis)[i]
 
-    return np.concatenate(arrays, axis), tuple(take(i) for i in range(len(arrays)))
+    return value, tuple(take(i) for i in range(len(arrays)))
 
 
 def stack(*arrays: Array, axis: int = 0) -> Result:

@@ -418,6 +418,11 @@ def test_a_value_that_its_parameter_cannot_hold_is_named(value: Any, kind: str, 
     assert values(module) == {"a": 1, "b": [0.0]}
 
 
+def test_rows_of_different_lengths_are_refused_by_name() -> None:
+    with pytest.raises(ValueError, match=r"^a must be an array, but in the list it is not \(.*\): convert it first$"):
+        Bag(a=weight(0.0)).load_weights([("a", [[1.0], [1.0, 2.0]])])
+
+
 @pytest.mark.parametrize("strict", [True, False])
 def test_a_damaged_file_is_refused_whole(strict: bool, tmp_path: Path) -> None:
     file = tmp_path / "w.json"

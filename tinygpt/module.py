@@ -107,7 +107,7 @@ class Module:
             weights = content["weights"]
         else:
             source, weights = "the list", dict(file_or_weights)
-        values = {name: np.asarray(value) for name, value in weights.items()}
+        values = {name: _array(value, name, source) for name, value in weights.items()}
         own = dict(self.named_parameters())
         if strict:
             require_same_names(source, values, own)
@@ -151,6 +151,13 @@ def require_same_names(source: str, found: Any, own: Any) -> None:
         complaints.append(f"has {_on_one_line(extra)}, which this module does not")
     if complaints:
         raise ValueError(f"{source} {' and '.join(complaints)}: strict=False takes what fits")
+
+
+def _array(value: Any, name: str, source: str) -> Any:
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} must be an array, but in {source} it is not ({error}): convert it first") from error
 
 
 def _as_type(dtype: Any, value: Any, name: str, source: str) -> Any:

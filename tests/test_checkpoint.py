@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from damage import exactly, snapshot, write_content
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays, scalar_dtypes
@@ -21,24 +22,6 @@ from tinygpt import SGD, Adam, Module, Optimizer, OptimizerState, RMSProp, Tenso
 
 LAWS = settings(max_examples=40)
 LIMITS = (np.nan, np.inf, -np.inf, -0.0, 5e-324, -5e-324, 2.2250738585072014e-308, 1.7976931348623157e308, 0.1)
-
-
-def exactly(value: Any) -> Any:
-    """Something that is equal only where type, dtype, shape and every bit are."""
-    if isinstance(value, (np.ndarray, np.generic)):
-        array = np.asarray(value)
-        return array.dtype.newbyteorder("=").str, array.shape, array.astype(array.dtype.newbyteorder("=")).tobytes()
-    if isinstance(value, dict):
-        return type(value), {key: exactly(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value), [exactly(item) for item in value]
-    return type(value), repr(value)
-
-
-def snapshot(optimizer: Optimizer) -> Any:
-    """All that a load could change."""
-    parameters = {name: parameter.data for name, parameter in optimizer.module.named_parameters()}
-    return exactly([parameters, optimizer.state, optimizer.updates])
 
 
 def a_trained(name: str = "Adam", dtype: Any = np.float64, **setting: Any) -> Optimizer:
@@ -61,14 +44,6 @@ def assert_refused(optimizer: Optimizer, source: Any, says: str, strict: bool = 
 def assert_damaged(file: Path) -> None:
     """The file is refused as a whole, under its name."""
     assert_refused(a_trained(), file, rf"^{file.name} must be a whole tinygpt checkpoint, but .*: save it again$")
-
-
-def write_content(file: Path, encoded: Any) -> Path:
-    """A file of our format with a correct checksum, whatever its content."""
-    text = checkpoint._canonical(encoded)
-    document = {"format": "tinygpt", "version": 1, "checksum": checkpoint._checksum(text), "content": encoded}
-    file.write_text(json.dumps(document), encoding="ascii")
-    return file
 
 
 @pytest.fixture

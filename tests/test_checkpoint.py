@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import resource
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -660,6 +662,58 @@ def test_a_save_that_fails_leaves_the_old_file_whole_and_no_draft(
     with pytest.raises(type(failure)):
         optimizer.save_state(file)
     assert (file.read_bytes(), os.listdir(file.parent)) == (before, [file.name])
+
+
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """A disk on which no file may grow beyond that size: what the system says then is what it says of a full one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("room", [0, 1, 100])
+def test_a_disk_that_is_full_leaves_the_old_file_whole_and_no_draft(room: int, file: Path) -> None:
+    optimizer = a_trained()
+    optimizer.save_state(file)
+    before, state = file.read_bytes(), snapshot(optimizer)
+    with pytest.raises(OSError, match="File too large"), full_disk(room):
+        optimizer.save_state(file)
+    assert (file.read_bytes(), os.listdir(file.parent)) == (before, [file.name])
+    assert snapshot(optimizer) == state
+
+
+@contextmanager
+def nobody() -> Iterator[None]:
+    """The rights of a user who owns nothing, for root may write everywhere."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+def test_a_folder_that_may_only_be_read_keeps_what_it_has_and_it_can_be_loaded() -> None:
+    optimizer = a_trained()
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own is hidden from other users
+        file = Path(folder, "adam.json")
+        optimizer.save_state(file)
+        before, state = file.read_bytes(), snapshot(optimizer)
+        os.chmod(folder, 0o555)
+        try:
+            with nobody(), pytest.raises(PermissionError):
+                optimizer.save_state(file)
+            with nobody():
+                optimizer.load_state(file)
+        finally:
+            os.chmod(folder, 0o755)
+        assert (file.read_bytes(), os.listdir(folder), snapshot(optimizer)) == (before, [file.name], state)
 
 
 def test_the_draft_is_on_the_disk_before_it_takes_the_files_place(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

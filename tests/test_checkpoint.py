@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import resource
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from damage import exactly, snapshot, write_content
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays, scalar_dtypes
@@ -19,26 +22,8 @@ from optimizer_cases import CLASSES, Model, every_setting, make, step
 
 from tinygpt import SGD, Adam, Module, Optimizer, OptimizerState, RMSProp, Tensor, checkpoint, nn, schedules
 
-LAWS = settings(derandomize=True, deadline=None, max_examples=40)
+LAWS = settings(max_examples=40)
 LIMITS = (np.nan, np.inf, -np.inf, -0.0, 5e-324, -5e-324, 2.2250738585072014e-308, 1.7976931348623157e308, 0.1)
-
-
-def exactly(value: Any) -> Any:
-    """Something that is equal only where type, dtype, shape and every bit are."""
-    if isinstance(value, (np.ndarray, np.generic)):
-        array = np.asarray(value)
-        return array.dtype.newbyteorder("=").str, array.shape, array.astype(array.dtype.newbyteorder("=")).tobytes()
-    if isinstance(value, dict):
-        return type(value), {key: exactly(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value), [exactly(item) for item in value]
-    return type(value), repr(value)
-
-
-def snapshot(optimizer: Optimizer) -> Any:
-    """All that a load could change."""
-    parameters = {name: parameter.data for name, parameter in optimizer.module.named_parameters()}
-    return exactly([parameters, optimizer.state, optimizer.updates])
 
 
 def a_trained(name: str = "Adam", dtype: Any = np.float64, **setting: Any) -> Optimizer:
@@ -61,14 +46,6 @@ def assert_refused(optimizer: Optimizer, source: Any, says: str, strict: bool = 
 def assert_damaged(file: Path) -> None:
     """The file is refused as a whole, under its name."""
     assert_refused(a_trained(), file, rf"^{file.name} must be a whole tinygpt checkpoint, but .*: save it again$")
-
-
-def write_content(file: Path, encoded: Any) -> Path:
-    """A file of our format with a correct checksum, whatever its content."""
-    text = json.dumps(encoded, sort_keys=True, separators=(",", ":"))
-    document = {"format": "tinygpt", "version": 1, "checksum": checkpoint._checksum(text), "content": encoded}
-    file.write_text(json.dumps(document), encoding="ascii")
-    return file
 
 
 @pytest.fixture
@@ -309,6 +286,24 @@ def test_any_file_name_will_do(name: str, tmp_path: Path) -> None:
     assert os.listdir(folder) == [name]
 
 
+@pytest.mark.parametrize("spell", [str, Path, os.fsencode, os.fspath], ids=lambda f: f.__name__)
+def test_a_file_may_be_named_as_open_takes_it(spell: Any, tmp_path: Path) -> None:
+    optimizer, file = a_trained(), spell(tmp_path / "état.json")
+    before = snapshot(optimizer)
+    optimizer.save_state(file)
+    optimizer.load_state(file)
+    assert snapshot(optimizer) == before
+    assert_refused(make("SGD", Model(a=np.ones(3))), file, r"^état\.json holds the state of Adam, not of SGD$")
+
+
+def test_weights_may_be_named_in_bytes(tmp_path: Path) -> None:
+    module, file = Model(a=np.ones(3)), os.fsencode(tmp_path / "w.json")
+    module.save_weights(file)
+    module.a.data = np.zeros(3)
+    module.load_weights(file)
+    assert module.a.data.tolist() == [1, 1, 1]
+
+
 # --- lists ------------------------------------------------------------------------------------------------------------
 
 
@@ -505,6 +500,15 @@ def test_a_file_of_a_later_version_says_so(file: Path) -> None:
     assert_refused(a_trained(), file, "its version is 2, this package reads 1")
 
 
+@pytest.mark.parametrize("version", ["1", f'"{9000 * "9"}"'])
+def test_a_complaint_about_a_damaged_file_is_short(version: str, file: Path) -> None:
+    write_content(file, {9000 * "a": 1})
+    file.write_text(file.read_text(encoding="ascii").replace('"version": 1', f'"version": {version}'), encoding="ascii")
+    with pytest.raises(ValueError, match=r"^adam\.json must be .*: save it again$") as caught:
+        checkpoint.load(file)
+    assert len(str(caught.value)) < 400
+
+
 def test_a_changed_number_does_not_match_the_checksum(file: Path) -> None:
     a_trained().save_state(file)
     file.write_bytes(file.read_bytes().replace(b'"updates":2', b'"updates":3'))
@@ -574,13 +578,16 @@ FALSE_VALUES = {
     "too few bytes": {"array": "<f8", "shape": [2], "base64": "AAAAAAAAAAA="},
     "immense shape": {"array": "<f8", "shape": [10**30], "base64": "AAAAAAAAAAA="},
     "shape of words": {"array": "<f8", "shape": ["1"], "base64": "AAAAAAAAAAA="},
+    "negative shape": {"array": "<f8", "shape": [-1], "base64": "AAAAAAAAAAA="},
+    "shape is a number": {"array": "<f8", "shape": 1, "base64": "AAAAAAAAAAA="},
+    "no shape": {"array": "<f8", "shape": None, "base64": "AAAAAAAAAAA="},
 }
 
 
 @pytest.mark.parametrize("encoded", FALSE_VALUES.values(), ids=FALSE_VALUES)
 def test_a_value_that_save_never_writes_is_refused_in_spite_of_its_checksum(encoded: Any, file: Path) -> None:
     write_content(file, encoded)
-    assert_damaged(file)
+    assert_refused(a_trained(), file, r"^adam\.json must be a whole tinygpt checkpoint, but (?!its checksum)")
 
 
 FALSE_CONTENTS: dict[str, Any] = {
@@ -591,6 +598,21 @@ FALSE_CONTENTS: dict[str, Any] = {
     "parameters in a list": {"parameters": []},
     "parameters without shape": {"parameters": {"a": {}, "b": {}}},
     "state in a list": {"state": []},
+    "state of a parameter is a number": {"state": {"a": 3}},
+    "kind is an array": {"kind": np.zeros(3)},
+    "class is an array": {"class": np.zeros((2, 2))},
+    "class of two lines": {"class": "Ad\nam"},
+    "count is infinite": {"updates": np.inf},
+    "count is not a number": {"updates": np.nan},
+    "count is no whole number": {"updates": 2.5},
+    "count is a word": {"updates": "2"},
+    "count is an array": {"updates": np.zeros(2, int)},
+    "shape is infinite": {"parameters": {"a": {"shape": [np.inf], "dtype": "float64"}}},
+    "shape is no whole number": {"parameters": {"a": {"shape": [3.5], "dtype": "float64"}}},
+    "shape of digits": {"parameters": {"a": {"shape": "3", "dtype": "float64"}}},
+    "parameter is an array": {"parameters": {"a": np.zeros(3)}},
+    "dtype is an array": {"parameters": {"a": {"shape": [3], "dtype": np.zeros(3)}, "b": {"shape": [2, 2]}}},
+    "name of two lines": {"parameters": {"a\nb": {"shape": [3], "dtype": "float64"}}},
 }
 
 
@@ -642,6 +664,58 @@ def test_a_save_that_fails_leaves_the_old_file_whole_and_no_draft(
     assert (file.read_bytes(), os.listdir(file.parent)) == (before, [file.name])
 
 
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """A disk on which no file may grow beyond that size: what the system says then is what it says of a full one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("room", [0, 1, 100])
+def test_a_disk_that_is_full_leaves_the_old_file_whole_and_no_draft(room: int, file: Path) -> None:
+    optimizer = a_trained()
+    optimizer.save_state(file)
+    before, state = file.read_bytes(), snapshot(optimizer)
+    with pytest.raises(OSError, match="File too large"), full_disk(room):
+        optimizer.save_state(file)
+    assert (file.read_bytes(), os.listdir(file.parent)) == (before, [file.name])
+    assert snapshot(optimizer) == state
+
+
+@contextmanager
+def nobody() -> Iterator[None]:
+    """The rights of a user who owns nothing, for root may write everywhere."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+def test_a_folder_that_may_only_be_read_keeps_what_it_has_and_it_can_be_loaded() -> None:
+    optimizer = a_trained()
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own is hidden from other users
+        file = Path(folder, "adam.json")
+        optimizer.save_state(file)
+        before, state = file.read_bytes(), snapshot(optimizer)
+        os.chmod(folder, 0o555)
+        try:
+            with nobody(), pytest.raises(PermissionError):
+                optimizer.save_state(file)
+            with nobody():
+                optimizer.load_state(file)
+        finally:
+            os.chmod(folder, 0o755)
+        assert (file.read_bytes(), os.listdir(folder), snapshot(optimizer)) == (before, [file.name], state)
+
+
 def test_the_draft_is_on_the_disk_before_it_takes_the_files_place(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
     for function in ("fsync", "replace"):
@@ -649,6 +723,20 @@ def test_the_draft_is_on_the_disk_before_it_takes_the_files_place(file: Path, mo
         monkeypatch.setattr(os, function, lambda *a, f=function, o=original: (calls.append(f), o(*a)))
     a_trained().save_state(file)
     assert calls[:2] == ["fsync", "replace"]
+
+
+def test_a_draft_that_a_kill_leaves_behind_tells_whose_it_is(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda *_: seen.extend(os.listdir(file.parent)))
+    a_trained().save_state(file)
+    assert [name.startswith(".adam.json.") and name.endswith(".tmp") for name in seen] == [True]
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "𝔸"], ids=["one byte", "two bytes", "four bytes"])
+def test_the_longest_name_a_file_may_have_will_do(letter: str, tmp_path: Path) -> None:
+    name = letter * (255 // len(letter.encode()))
+    a_trained().save_state(tmp_path / name)
+    assert os.listdir(tmp_path) == [name]
 
 
 def test_saving_through_a_link_keeps_the_link(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from tinygpt import Tensor, check_gradients
 from tinygpt.losses import cross_entropy, mean_squared_error
 
 ROUNDING = 1e-12  # float64 keeps sixteen digits; sums in another order lose two or three
-LAWS = settings(derandomize=True, deadline=None, max_examples=40)
+LAWS = settings(max_examples=40)
 
 
 def draws(*shape: int, dtype: Any = None) -> Tensor:

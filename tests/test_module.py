@@ -392,6 +392,37 @@ def test_a_file_that_holds_no_weights_is_refused(tmp_path: Path) -> None:
         Bag().load_weights(tmp_path / "other.json")
 
 
+FALSE_CONTENTS = {
+    "no weights": {"kind": "weights"},
+    "weights in a list": {"kind": "weights", "weights": [1.0]},
+    "weights are a number": {"kind": "weights", "weights": 1.0},
+    "kind is an array": {"kind": np.zeros(2), "weights": {}},
+}
+
+
+@pytest.mark.parametrize("content", FALSE_CONTENTS.values(), ids=FALSE_CONTENTS)
+def test_a_content_that_save_weights_never_writes_is_refused(content: Any, tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / "w.json", content)
+    with pytest.raises(ValueError, match=r"^w.json must hold a module's weights, but it holds something else: pick"):
+        Bag(a=weight(1.0)).load_weights(tmp_path / "w.json")
+
+
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize(
+    ("value", "kind"), [("x", "<U1"), (None, "object"), (1j, "complex128"), (10**30, "object"), (2.5, "float64")]
+)
+def test_a_value_that_its_parameter_cannot_hold_is_named(value: Any, kind: str, strict: bool) -> None:
+    module = Bag(a=Tensor(1), b=Tensor([0.0]))
+    with pytest.raises(ValueError, match=rf"^a must hold int64, but in the list it is {kind}: convert it first$"):
+        module.load_weights([("b", [5.0]), ("a", value)], strict)
+    assert values(module) == {"a": 1, "b": [0.0]}
+
+
+def test_rows_of_different_lengths_are_refused_by_name() -> None:
+    with pytest.raises(ValueError, match=r"^a must be an array, but in the list it is not \(.*\): convert it first$"):
+        Bag(a=weight(0.0)).load_weights([("a", [[1.0], [1.0, 2.0]])])
+
+
 @pytest.mark.parametrize("strict", [True, False])
 def test_a_damaged_file_is_refused_whole(strict: bool, tmp_path: Path) -> None:
     file = tmp_path / "w.json"

@@ -213,7 +213,7 @@ TABLE: list[Row] = [
 ]
 
 each_row = pytest.mark.parametrize("row", TABLE, ids=str)
-LAWS = settings(derandomize=True, deadline=None, max_examples=60)
+LAWS = settings(max_examples=60)
 
 
 def public_rules() -> set[Callable[..., Any]]:
@@ -339,7 +339,59 @@ def test_slopes_of_an_index_are_true_however_it_repeats(data: st.DataObject) -> 
         require_true_slopes(Row(ops.index, ((3, 3, 3),), {"where": tuple(parts)}))
 
 
+class Positions:
+    """A sequence that is neither a list nor a tuple nor an array."""
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, i: int) -> int:
+        return (0, 0, 2)[i]
+
+
+class Column:
+    """An object that becomes an array, as a table's column does."""
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return np.array([0, 0, 2])
+
+
+@pytest.mark.parametrize(
+    "where", [memoryview(np.array([0, 0, 2])), Positions(), Column()], ids=lambda w: type(w).__name__
+)
+def test_an_entry_taken_twice_collects_both_gradients_whatever_names_it(where: Any) -> None:
+    assert gradient(lambda x: x[where], [1.0, 2.0, 3.0]).tolist() == [2.0, 0.0, 1.0]
+
+
 # --- ties, kinks and edges -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore:(invalid value|divide by zero):RuntimeWarning")  # NumPy's words for 0 / 0 and 1 / 0
+@pytest.mark.parametrize(
+    ("numbers", "ddof", "value", "slopes"),
+    [
+        ([1.0], 1, np.nan, [np.nan]),
+        ([1.0, 2.0], 2, np.inf, [-np.inf, np.inf]),
+        ([1.0, 2.0], 5, np.inf, [-np.inf, np.inf]),
+    ],
+)
+def test_too_few_numbers_have_no_finite_variance(
+    numbers: list[float], ddof: int, value: float, slopes: list[float]
+) -> None:
+    x = Tensor(numbers, requires_grad=True)
+    variance = x.var(ddof=ddof)
+    variance.backward()
+    np.testing.assert_array_equal([variance.item(), *x.grad], [value, *slopes])
+
+
+@pytest.mark.parametrize("method", [Tensor.sum, Tensor.mean, Tensor.var, Tensor.max, Tensor.min, Tensor.softmax])
+def test_no_rows_have_no_gradient(method: Any) -> None:
+    assert gradient(lambda x: method(x, axis=1), np.zeros((0, 3))).shape == (0, 3)
+
+
+def test_numbers_without_axes_cannot_be_concatenated() -> None:
+    with pytest.raises(ValueError, match=r"^concatenate cannot take shape \(\) and \(2,\) \(zero-dimensional arrays"):
+        Tensor.concatenate([Tensor(1.0), Tensor([1.0, 2.0])])
 
 
 def gradient(function: Callable[[Tensor], Tensor], x: Any) -> Any:

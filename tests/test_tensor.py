@@ -22,7 +22,7 @@ from tinygpt.tensor import apply
 
 ROUNDING = 1e-12  # float64 keeps sixteen digits; sums in another order lose two or three
 FLOATS = [np.float16, np.float32, np.float64]
-LAWS = settings(derandomize=True, deadline=None, max_examples=40)
+LAWS = settings(max_examples=40)
 
 ARITHMETIC = [operator.add, operator.sub, operator.mul, operator.truediv, operator.pow]
 COMPARISONS = [operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne]

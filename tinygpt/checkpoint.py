@@ -27,8 +27,15 @@ _DTYPE = re.compile(r"\|b1|\|[iu]1|<[iu][248]|<f[248]")
 File = str | os.PathLike[str]
 
 
+def name_of(file: File) -> str:
+    """The file's name without its folder, for complaints."""
+    return os.path.basename(os.fsdecode(file))
+
+
 def save(file: File, content: Any) -> None:
     """Write content to file, whole or not at all: a kill in the middle leaves the old file as it was.
+
+    It may leave a draft, `.name.….tmp`, beside it: nothing reads that, and it can be removed.
 
     Raises: TypeError for a value that has no place in a checkpoint, named by its path; OSError from the disk.
     """
@@ -41,8 +48,9 @@ def save(file: File, content: Any) -> None:
 @contextmanager
 def replacing(file: File) -> Iterator[BinaryIO]:
     """A draft to write to, which takes the file's place when the block ends well, and is gone when it does not."""
-    target = os.path.realpath(file)  # a link keeps pointing where it points
-    draft = os.path.join(os.path.dirname(target), f".{os.urandom(8).hex()}.tmp")
+    target = os.path.realpath(os.fsdecode(file))  # a link keeps pointing where it points
+    folder, name = os.path.split(target)
+    draft = os.path.join(folder, f".{name[:50]}.{os.urandom(8).hex()}.tmp")  # cut, for a name has at most 255 bytes
     try:
         with open(draft, "xb") as stream:
             yield stream
@@ -60,7 +68,7 @@ def load(file: File) -> Any:
 
     Raises: ValueError for anything else than a whole file of this format and version; OSError from the disk.
     """
-    name = os.path.basename(file)
+    name = name_of(file)
     with open(file, "rb") as stream:
         raw = stream.read()
     try:
@@ -73,7 +81,7 @@ def load(file: File) -> Any:
             raise ValueError("its checksum does not match its content")
         return _decode(document["content"])
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
-        raise ValueError(f"{name} must be a whole tinygpt checkpoint, but {error}: save it again") from error
+        raise ValueError(f"{name} must be a whole tinygpt checkpoint, but {error!s:.200}: save it again") from error
 
 
 def _canonical(encoded: Any) -> str:
@@ -122,7 +130,10 @@ def _decode(encoded: Any) -> Any:
         return float(encoded["float"])
     if encoded.keys() == {"array", "shape", "base64"} and _DTYPE.fullmatch(encoded["array"]):
         flat = np.frombuffer(base64.b64decode(encoded["base64"], validate=True), encoded["array"])
-        return flat.reshape(encoded["shape"]).astype(flat.dtype.newbyteorder("="))[()]  # a scalar for zero dimensions
+        array = flat.reshape(encoded["shape"]).astype(flat.dtype.newbyteorder("="))
+        if list(array.shape) != encoded["shape"]:  # reshape takes -1, 3 and None, which save never writes
+            raise ValueError(f"it holds an array whose shape is {encoded['shape']!r}")
+        return array[()]  # a scalar for zero dimensions
     raise ValueError(f"it holds an unknown kind of value with the keys {sorted(encoded)}")
 
 

@@ -99,9 +99,10 @@ class Module:
 
         Raises: ValueError that names what differs.
         """
-        if isinstance(file_or_weights, (str, os.PathLike)):
-            source, content = os.path.basename(file_or_weights), checkpoint.load(file_or_weights)
-            if not isinstance(content, dict) or content.get("kind") not in _HOLDS_WEIGHTS:
+        if isinstance(file_or_weights, (str, bytes, os.PathLike)):
+            source, content = checkpoint.name_of(file_or_weights), checkpoint.load(file_or_weights)
+            is_ours = isinstance(content, dict) and str(content.get("kind")) in _HOLDS_WEIGHTS
+            if not is_ours or not isinstance(content.get("weights"), dict):
                 raise ValueError(f"{source} must hold a module's weights, but it holds something else: pick another")
             take_weights(self, source, content["weights"], strict)
         else:
@@ -133,7 +134,7 @@ def take_weights(module: Module, source: str, weights: Mapping[str, Any], strict
 
     Raises: ValueError that names what differs; nothing has changed then.
     """
-    values = {name: np.asarray(value) for name, value in weights.items()}
+    values = {name: _array(value, name, source) for name, value in weights.items()}
     own = dict(module.named_parameters())
     if strict:
         require_same_names(source, values, own)
@@ -144,7 +145,7 @@ def take_weights(module: Module, source: str, weights: Mapping[str, Any], strict
                     "build the module that was saved"
                 )
     fitting = {
-        name: values[name].astype(parameter.dtype, casting="same_kind")[()]  # [()]: a scalar for zero dimensions
+        name: _as_type(parameter.dtype, values[name], name, source)
         for name, parameter in own.items()
         if name in values and values[name].shape == parameter.shape
     }
@@ -169,11 +170,29 @@ def require_same_names(source: str, found: Any, own: Any) -> None:
     lacks, extra = [n for n in own if n not in found], [n for n in found if n not in own]
     complaints = []
     if lacks:
-        complaints.append(f"lacks {', '.join(lacks)}")
+        complaints.append(f"lacks {_on_one_line(lacks)}")
     if extra:
-        complaints.append(f"has {', '.join(extra)}, which this module does not")
+        complaints.append(f"has {_on_one_line(extra)}, which this module does not")
     if complaints:
         raise ValueError(f"{source} {' and '.join(complaints)}: strict=False takes what fits")
+
+
+def _array(value: Any, name: str, source: str) -> Any:
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} must be an array, but in {source} it is not ({error}): convert it first") from error
+
+
+def _as_type(dtype: Any, value: Any, name: str, source: str) -> Any:
+    """The value in that dtype, if numbers of its own kind can be."""
+    if not np.can_cast(value.dtype, dtype, "same_kind"):
+        raise ValueError(f"{name} must hold {dtype}, but in {source} it is {value.dtype}: convert it first")
+    return value.astype(dtype)[()]  # [()]: a scalar for zero dimensions
+
+
+def _on_one_line(names: list[str]) -> str:
+    return ", ".join(name if name.isprintable() else repr(name) for name in names)
 
 
 def _reached(root: Module, kind: type[Found]) -> list[tuple[str, Found]]:

@@ -203,8 +203,8 @@ def var(x: Array, *, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -
     """The variance over the given axes: squared distances from the mean, summed, divided by n − ddof."""
     centred = x - np.mean(x, axis=axis, keepdims=True)
     total = _sum(centred * centred, axis=axis, keepdims=keepdims)
-    n = _count(x, total) - ddof
-    return total / n, (lambda g: _restore_axes(g, axis, keepdims) * (2 / n * centred),)
+    n = int(np.maximum(_count(x, total) - ddof, 0))
+    return total / n, (lambda g: _restore_axes(g, axis, keepdims) * (2 * centred / n),)
 
 
 def _share(g: Array, x: Array, value: Array, axis: Axis, keepdims: bool) -> Array:
@@ -415,8 +415,8 @@ def index(x: Array, *, where: Any) -> Result:
         return gradient
 
     parts = where if isinstance(where, tuple) else (where,)
-    repeats = any(isinstance(part, (np.ndarray, list, tuple)) for part in parts)
-    return x[where], (vjp if repeats else vjp_of_view,)
+    once = all(part is None or part is ... or isinstance(part, (int, np.integer, slice)) for part in parts)
+    return x[where], (vjp_of_view if once else vjp,)
 
 
 def tril(x: Array, *, diagonal: int = 0) -> Result:
@@ -426,12 +426,13 @@ def tril(x: Array, *, diagonal: int = 0) -> Result:
 
 def concatenate(*arrays: Array, axis: int = 0) -> Result:
     """The arrays one after another along an axis they have."""
+    value = np.concatenate(arrays, axis)
     ends = np.cumsum([x.shape[axis] for x in arrays])
 
     def take(i: int) -> Vjp:
         return lambda g: np.split(g, ends[:-1], axis)[i]
 
-    return np.concatenate(arrays, axis), tuple(take(i) for i in range(len(arrays)))
+    return value, tuple(take(i) for i in range(len(arrays)))
 
 
 def stack(*arrays: Array, axis: int = 0) -> Result:

@@ -110,8 +110,8 @@ class Optimizer:
 
         Raises: ValueError that names what differs; nothing has changed then.
         """
-        if isinstance(file_or_weights, (str, os.PathLike)):
-            take_state(self, os.path.basename(file_or_weights), checkpoint.load(file_or_weights), strict)
+        if isinstance(file_or_weights, (str, bytes, os.PathLike)):
+            take_state(self, checkpoint.name_of(file_or_weights), checkpoint.load(file_or_weights), strict)
         else:
             self._take(read_state_list(file_or_weights, dict(self.module.named_parameters())), strict)
 

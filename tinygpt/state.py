@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -64,18 +65,20 @@ def read_state(source: str, content: Any, name: str, own: Mapping[str, Tensor]) 
 
     Raises: ValueError for anything else.
     """
-    if not isinstance(content, dict) or content.get("kind") != KIND:
+    if not isinstance(content, dict) or str(content.get("kind")) != KIND:
         raise ValueError(f"{source} must hold an optimizer's state, but it holds something else: pick another file")
-    if content.get("class") != name:
-        raise ValueError(f"{source} holds the state of {content.get('class')}, not of {name}")
+    found = str(content.get("class"))
+    if found != name:
+        raise ValueError(f"{source} holds the state of {found if found.isidentifier() else 'no class'}, not of {name}")
     try:
-        parameters, state = content["parameters"], _restored(content["state"])
-        shapes = {n: tuple(int(length) for length in saved["shape"]) for n, saved in parameters.items()}
+        parameters, updates = content["parameters"], operator.index(content["updates"])
+        shapes = {n: tuple(map(operator.index, saved["shape"])) for n, saved in parameters.items()}
+        state = OptimizerState({n: _restored(slots) for n, slots in content["state"].items()})
         for n, saved in parameters.items():
-            if n in own and n in state and saved["dtype"] != own[n].dtype.name:
+            if n in own and n in state and str(saved["dtype"]) != own[n].dtype.name:
                 state[n] = _converted(state[n], own[n].dtype)
-        return SavedState(source, state, shapes, int(content["updates"]))
-    except (KeyError, TypeError, AttributeError) as error:
+        return SavedState(source, state, shapes, updates)
+    except (LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"{source} must be as save_state writes it, but its content is not: save it again") from error
 
 

@@ -204,7 +204,7 @@ def load_tokenizer(file: checkpoint.File) -> Tokenizer:
 
     Raises: ValueError for any other file, or a damaged one; OSError from the disk.
     """
-    name, content = os.path.basename(file), checkpoint.load(file)
+    name, content = checkpoint.name_of(file), checkpoint.load(file)
     try:
         match content:
             case {"kind": "CharacterTokenizer", "vocabulary": [*pieces]}:

@@ -163,7 +163,7 @@ class Trainer:
 
         Raises: ValueError that names what differs; nothing has changed then. OSError from the disk.
         """
-        source, content = os.path.basename(file), checkpoint.load(file)
+        source, content = checkpoint.name_of(file), checkpoint.load(file)
         if not isinstance(content, dict) or content.get("kind") != KIND:
             raise ValueError(f"{source} must hold a training run, but it holds something else: pick another file")
         undo = self._undo()

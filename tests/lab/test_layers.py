@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tinygpt.lab.charts.layers import layers
 
-LAWS = settings(derandomize=True, deadline=None, max_examples=40)
+LAWS = settings(max_examples=40)
 APART = 1 - 1e-9  # rows are distances of 1, but for rounding
 
 

@@ -32,7 +32,7 @@ momenta = pytest.mark.parametrize("mu", [0.1, 0.5, 0.9, 0.99])
 settings_of_sgd = given(
     h=st.floats(0.01, 10), lr=st.floats(0.001, 0.5), mu=st.floats(0.01, 0.99), nesterov=st.booleans()
 )
-quickly = settings(max_examples=50, deadline=None, derandomize=True)
+quickly = settings(max_examples=50)
 
 
 def test_plain_gradient_descent_contracts_by_one_minus_learning_rate_times_curvature() -> None:

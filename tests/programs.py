@@ -48,8 +48,8 @@ def steps() -> st.SearchStrategy[Step]:
     return st.builds(Step, st.sampled_from(RULES).flatmap(st.sampled_from), picks)
 
 
-def programs() -> st.SearchStrategy[list[Step]]:
-    return st.lists(steps(), min_size=1, max_size=8)
+def programs(longest: int = 8) -> st.SearchStrategy[list[Step]]:
+    return st.lists(steps(), min_size=1, max_size=longest)
 
 
 def leaves(dtype: Any = np.float64) -> list[Tensor]:

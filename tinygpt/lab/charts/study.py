@@ -41,7 +41,9 @@ class StudyPicture(Scene):
         self.write((left * self.ratio, (bottom + height + 17) * self.ratio), title, self.theme.ink, size=11.0)
         self._untuned_rates()
         names: list[tuple[float, str, Style]] = []
-        for (label, sweep), style in zip(sweeps.items(), styles(sweeps).values(), strict=True):
+        own = styles(sweeps)
+        for label, sweep in sorted(sweeps.items(), key=lambda item: item[1].is_tuned):  # curves cover single points
+            style = own[label]
             pixels = self._curve(sweep, style)
             for i, name in self._places(label, sweep):
                 self.curves.end(pixels[i], style)

@@ -276,10 +276,10 @@ def _matmul_of_rows(x: Array, y: Array) -> Result:
 
 
 def linear(x: Array, w: Array, b: Array) -> Result:
-    """x @ w + b, in the dtype of x @ w."""
+    """x @ w + b, in the dtype of x @ w; b is one row, or more of them that broadcast."""
     value, (vjp_x, vjp_w) = matmul(x, w)
     value += b
-    return value, (vjp_x, vjp_w, lambda g: _sum_of_rows(g))
+    return value, (vjp_x, vjp_w, lambda g: _sum_of_rows(g) if b.ndim == 1 else g)
 
 
 def _rows(x: Array) -> Array:

@@ -20,7 +20,7 @@ import pytest
 import tinygpt
 from tinygpt import checkpoint, command
 from tinygpt.gpt import GPT, GPTConfig
-from tinygpt.text import load_tokenizer
+from tinygpt.text import BytePairTokenizer, _shown_bytes, load_tokenizer
 
 PROSE = "The cat sat on the mat, and the dog sat on the cat.\n" * 20
 SMALL = ["--layers", "1", "--heads", "1", "--width", "8", "--batch", "2", "--warmup", "1", "--every", "4"]
@@ -244,7 +244,8 @@ WRONG: dict[str, tuple[str, str]] = {
     "a context for a task": ("train --data addition --context 30", "are for texts, but addition is a task"),
     "too few byte pairs": ("train {text} --vocabulary 10", "size must be >= 256"),
     "too many byte pairs": ("train {text} --vocabulary 9999", "for this text, got 9999"),
-    "no run": ("generate {folder}", "must be the folder of a run, but there is no checkpoint.json in it"),
+    "no run": ("generate {folder}", "must be the folder of a run, with its checkpoint.json, that of a GPT-2, "),
+    "an unknown model": ("generate gpt5", "or one of gpt2, gpt2-medium, gpt2-large, gpt2-xl: train one first"),
 }
 
 
@@ -319,6 +320,27 @@ def test_a_task_must_be_given_a_question(run: Run, out: Path) -> None:
     code, _, complaint = run("generate", out)
     assert (code, complaint.count("\n"), "use --prompt" in complaint) == (2, 1, True)
     assert len(run("generate", out, "--prompt", "27+85=", "--length", 4)[1]) == len("27+85=211;\n")
+
+
+def test_a_gpt2_writes_too(run: Run, out: Path) -> None:
+    model = GPT(GPTConfig(256, 8, layers=1, heads=1, width=8), np.random.default_rng(0))
+    model.save_pretrained(out)
+    shown = {character: number for number, character in enumerate(_shown_bytes())}
+    (out / "vocab.json").write_text(json.dumps(shown), encoding="utf-8")
+    (out / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
+    tokenizer = BytePairTokenizer.from_gpt2(out)
+    tokens = model.generate(tokenizer.encode("The "), 20, temperature=0)
+    options = ["--prompt", "The ", "--length", "20", "--temperature", "0"]
+    assert run("generate", out, *options) == (0, tokenizer.decode(tokens) + "\n", "")
+
+
+def test_a_gpt2_without_the_library_for_its_file_is_an_error(
+    run: Run, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    GPT(GPTConfig(256, 8, layers=1, heads=1, width=8)).save_pretrained(out)
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    code, _, complaint = run("generate", out)
+    assert (code, complaint.count("\n"), 'pip install "tinygpt[pretrained]"' in complaint) == (2, 1, True)
 
 
 def test_a_prompt_of_other_characters_is_an_error(train: Run, run: Run, out: Path) -> None:

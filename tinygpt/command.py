@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from tinygpt import checkpoint
+from tinygpt import checkpoint, pretrained
 from tinygpt.corpora import python_documentation, read_text, tiny_shakespeare
 from tinygpt.gpt import GPT, GPTConfig
 from tinygpt.optimizers import SGD, Adam, AdamW, Optimizer
@@ -62,6 +62,7 @@ GENERATE_EXAMPLES = """examples:
   %(prog)s run
   %(prog)s run --prompt "The function " --length 1000 --temperature 0.5
   %(prog)s sums --prompt 27+85= --length 4 --temperature 0
+  %(prog)s gpt2 --prompt "The meaning of life is" --length 50
 """
 
 
@@ -78,7 +79,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "tinygpt") -> int:
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return 130
-    except (ValueError, OSError, FloatingPointError, ModuleNotFoundError, MemoryError) as error:
+    except (ValueError, OSError, FloatingPointError, ModuleNotFoundError, MemoryError, RuntimeError) as error:
         print(f"{prog}: {error}", file=sys.stderr)
         return 2
 
@@ -124,7 +125,7 @@ def train(options: argparse.Namespace) -> int:
 
 def generate(options: argparse.Namespace) -> int:
     """Let a trained GPT write."""
-    model, tokenizer = _trained(Path(options.folder))
+    model, tokenizer = _trained(options.model)
     prompt = _opening(tokenizer) if options.prompt is None else options.prompt
     rng = np.random.default_rng(options.seed)
     tokens = model.generate(tokenizer.encode(prompt), options.length, options.temperature, options.top_k, rng)
@@ -227,14 +228,21 @@ def _read_settings(folder: Path) -> dict[str, Any]:
     return settings
 
 
-def _trained(folder: Path) -> tuple[GPT, Tokenizer]:
-    """The model and the tokenizer in the folder of a run."""
-    if not (folder / CHECKPOINT).exists():
-        raise ValueError(f"{folder} must be the folder of a run, but there is no {CHECKPOINT} in it: train one there")
-    tokenizer = load_tokenizer(folder / TOKENIZER)
-    model = _model(_read_settings(folder), tokenizer)
-    model.load_weights(folder / CHECKPOINT)
-    return model, tokenizer
+def _trained(name: str) -> tuple[GPT, Tokenizer]:
+    """The model and the tokenizer of the run in that folder, or of a GPT-2: in a folder, or published by that name."""
+    folder = Path(name)
+    if (folder / CHECKPOINT).exists():
+        tokenizer = load_tokenizer(folder / TOKENIZER)
+        model = _model(_read_settings(folder), tokenizer)
+        model.load_weights(folder / CHECKPOINT)
+        return model, tokenizer
+    if not (folder / pretrained.CONFIG).exists() and name not in pretrained.RELEASES:
+        raise ValueError(
+            f"{name} must be the folder of a run, with its {CHECKPOINT}, that of a GPT-2, with its "
+            f"{pretrained.CONFIG}, or one of {', '.join(pretrained.RELEASES)}: train one first"
+        )
+    gpt2 = GPT.from_pretrained(name)
+    return gpt2, BytePairTokenizer.from_gpt2(folder if folder.is_dir() else pretrained.download(name))
 
 
 # --- what is shown ----------------------------------------------------------------------------------------------------
@@ -309,7 +317,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         commands.add_parser(
             "generate",
             help="let a GPT write",
-            usage="%(prog)s FOLDER [options]",
+            usage="%(prog)s MODEL [options]",
             description="Let a trained GPT go on with a text.",
             epilog=GENERATE_EXAMPLES,
             formatter_class=_Help,
@@ -348,7 +356,8 @@ def _describe_train(parser: argparse.ArgumentParser) -> None:
 
 def _describe_generate(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(do=generate)
-    parser.add_argument("folder", metavar="FOLDER", help="the folder of a run")
+    sizes = ", ".join(pretrained.RELEASES)
+    parser.add_argument("model", metavar="MODEL", help=f"the folder of a run, or of a GPT-2; or {sizes} (fetched)")
     parser.add_argument("--prompt", metavar="TEXT", help="what to go on with (default: a new line)")
     parser.add_argument("--length", type=_whole(0), default=500, metavar="N", help="how many tokens to write")
     parser.add_argument(

@@ -212,9 +212,9 @@ def _sharpness_in_words(study: Study, known: int) -> str:
 
 
 def _gap_in_words(study: Study, shadow: Shadow) -> str:
-    share = f"{shadow.explained:.0%}".replace("%", " %")
+    least = math.floor(10 * shadow.explained) * 10
     return (
-        f"The {study.view} holds {share} of the path's variance; at the start it shows a loss of "
+        f"The {study.view} holds more than {least} % of the path's variance; at the start it shows a loss of "
         f"about {shadow.losses[0]:.1g}, where the true one is {shadow.true_losses[0]:.2g}."
     )
 

@@ -56,8 +56,8 @@ def test_the_caption_tells_what_was_measured() -> None:
         f"SGD at λ = 0.2, 100 steps: the loss begins at {training.losses[0]:.2g} and goes to less than "
         f"{ceiling(training.losses[-1]):g}. "
         f"Sharpness goes from {sharpness[0]:.2g} to {sharpness[-1]:.2g} and stays below 2/λ = 10, so the steps are "
-        f"stable in every direction. The PCA plane holds more than {10 * int(10 * cast.explained)} % of the path's variance; at the "
-        f"start it shows a loss of about {cast.losses[0]:.1g}, where the true one is {training.losses[0]:.2g}."
+        f"stable in every direction. The PCA plane holds more than "
+        f"{10 * int(10 * cast.explained)} % of the path's variance; at the start it shows a loss of about {cast.losses[0]:.1g}, where the true one is {training.losses[0]:.2g}."
     )
 
 

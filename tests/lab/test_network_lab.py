@@ -57,7 +57,8 @@ def test_the_caption_tells_what_was_measured() -> None:
         f"{ceiling(training.losses[-1]):g}. "
         f"Sharpness goes from {sharpness[0]:.2g} to {sharpness[-1]:.2g} and stays below 2/λ = 10, so the steps are "
         f"stable in every direction. The PCA plane holds more than "
-        f"{10 * int(10 * cast.explained)} % of the path's variance; at the start it shows a loss of about {cast.losses[0]:.1g}, where the true one is {training.losses[0]:.2g}."
+        f"{10 * int(10 * cast.explained)} % of the path's variance; at the start it shows a loss of about "
+        f"{cast.losses[0]:.1g}, where the true one is {training.losses[0]:.2g}."
     )
 
 

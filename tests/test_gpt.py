@@ -449,10 +449,17 @@ def test_no_new_tokens_are_the_prompt() -> None:
     assert (written.tolist(), np.shares_memory(written, PROMPTS)) == (PROMPTS.tolist(), False)
 
 
-def test_generating_remembers_no_graph() -> None:
-    model = start()
-    model.generate(PROMPTS, 3)
-    assert {parameter.grad for parameter in model.parameters()} == {None}
+def test_generating_remembers_no_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    forward, remembered = GPT.forward, []
+
+    def watched(*arguments: Any) -> Tensor:
+        logits = forward(*arguments)
+        remembered.append(logits.requires_grad)
+        return logits
+
+    monkeypatch.setattr(GPT, "forward", watched)
+    start().generate(PROMPTS, 6)  # with a past, and beyond the context
+    assert remembered == [False] * 6
 
 
 @pytest.mark.parametrize(

@@ -374,7 +374,7 @@ def attention(qkv: Array, *, heads: int, queries: int | None = None) -> Result:
 
 def _heads(qkv: Array, heads: int) -> list[Array]:
     """Three views (…, heads, time, n) into an array (…, time, 3 · heads · n)."""
-    parts = qkv.reshape(*qkv.shape[:-1], 3, heads, -1)
+    parts = qkv.reshape(*qkv.shape[:-1], 3, heads, qkv.shape[-1] // (3 * heads))
     return [parts[..., i, :, :].swapaxes(-2, -3) for i in range(3)]
 
 

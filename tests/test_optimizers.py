@@ -16,6 +16,7 @@ from optimizer_cases import CLASSES, SETTINGS, Model, every_setting, make, path,
 
 import tinygpt
 from tinygpt import SGD, Adam, AdamW, Module, Optimizer, OptimizerState, Tensor, nn, schedules
+from tinygpt.optimizers import clip_gradients
 
 REFERENCE_TOLERANCE = 1e-9  # PyTorch orders its products otherwise: each of 25 steps rounds a few times at 1e-16
 TABLE_TOLERANCE = 6e-7  # the lessons' table gives six digits of numbers below 1
@@ -730,3 +731,73 @@ def test_a_list_of_parameters_in_place_of_the_model_is_refused(name: str) -> Non
     for habit in (list(Model(w=START).parameters()), Model(w=START).parameters(), Tensor(START), None, Model):
         with pytest.raises(TypeError, match=rf"^{name} needs a Module, got \w+: pass the model, not its parameters$"):
             make(name, habit)  # type: ignore[arg-type]
+
+
+# --- clipping --------------------------------------------------------------------------------------------------------
+
+
+class Two(Module):
+    """Gradients of length 13 together: 3, 4 and 12."""
+
+    def __init__(self, factor: float = 1.0, dtype: Any = np.float64) -> None:
+        self.a = Tensor(np.zeros(2, dtype), requires_grad=True)
+        self.b = Tensor(np.zeros((1, 1), dtype), requires_grad=True)
+        self.c = Tensor(np.zeros(1, dtype), requires_grad=True)
+        self.a.grad, self.b.grad = np.array([3, 4], dtype) * dtype(factor), np.array([[12]], dtype) * dtype(factor)
+
+
+def clipped_length(max_norm: float, factor: float = 1.0) -> float:
+    module = Two(factor)
+    clip_gradients(module, max_norm)
+    return float(np.hypot(np.hypot(*module.a.grad), module.b.grad.item()))
+
+
+def test_clipping_returns_the_length_before() -> None:
+    assert clip_gradients(Two(), 1.0) == 13
+
+
+@pytest.mark.parametrize("factor", [1, 1e6])
+def test_long_gradients_are_shortened_to_the_limit(factor: float) -> None:
+    assert clipped_length(1.0, factor) == pytest.approx(1, rel=1e-6 / 13)  # PyTorch's 1e-6 beside the length
+
+
+def test_gradients_within_the_limit_stay_the_same_arrays() -> None:
+    module = Two()
+    before = module.a.grad
+    clip_gradients(module, 14)
+    assert module.a.grad is before
+
+
+def test_clipping_writes_into_no_gradient() -> None:
+    module = Two()
+    before = module.a.grad
+    clip_gradients(module, 1)
+    assert before.tolist() == [3, 4]
+
+
+def test_clipping_keeps_the_direction() -> None:
+    module = Two()
+    clip_gradients(module, 1)
+    assert module.a.grad[0] / module.b.grad.item() == pytest.approx(3 / 12, rel=1e-15)
+
+
+def test_clipping_keeps_float32() -> None:
+    module = Two(dtype=np.float32)
+    clip_gradients(module, 1)
+    assert module.a.grad.dtype == np.float32
+
+
+def test_clipping_to_zero_stops_everything() -> None:
+    assert clipped_length(0.0) == 0
+
+
+def test_without_gradients_the_length_is_zero() -> None:
+    module = Two()
+    module.zero_grad()
+    assert clip_gradients(module, 1) == 0
+
+
+@pytest.mark.parametrize("max_norm", [-1, np.nan])
+def test_clipping_wants_a_length(max_norm: float) -> None:
+    with pytest.raises(ValueError, match=r"^max_norm must be >= 0, got "):
+        clip_gradients(Two(), max_norm)

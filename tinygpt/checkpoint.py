@@ -15,8 +15,9 @@ import json
 import math
 import os
 import re
-from contextlib import suppress
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -33,11 +34,18 @@ def save(file: File, content: Any) -> None:
     """
     text = _canonical(_encode(content, ""))
     document = f'{{"format":"tinygpt","version":{VERSION},"checksum":"{_checksum(text)}","content":{text}}}\n'
+    with replacing(file) as draft:
+        draft.write(document.encode("ascii"))
+
+
+@contextmanager
+def replacing(file: File) -> Iterator[BinaryIO]:
+    """A draft to write to, which takes the file's place when the block ends well, and is gone when it does not."""
     target = os.path.realpath(file)  # a link keeps pointing where it points
     draft = os.path.join(os.path.dirname(target), f".{os.urandom(8).hex()}.tmp")
     try:
-        with open(draft, "x", encoding="ascii") as stream:
-            stream.write(document)
+        with open(draft, "xb") as stream:
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(draft, target)

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tinygpt import checkpoint
+from tinygpt.blocks import BLOCK, in_blocks
 from tinygpt.module import Module, require_same_names
 from tinygpt.state import OptimizerState, read_state, read_state_list, write_state
 from tinygpt.tensor import Tensor
@@ -82,7 +83,8 @@ class Optimizer:
             _ = self.learning_rate  # a schedule that fails does so before anything has changed
         for name, parameter in self.module.named_parameters():
             if parameter.grad is not None and parameter.requires_grad:
-                value, old = self.apply_single(parameter, self.state[name]), parameter.data
+                apply = self.apply_single if parameter.size <= 2 * BLOCK else self._apply_to_large
+                value, old = apply(parameter, self.state[name]), parameter.data
                 if type(value) is not type(old) or value.shape != old.shape or value.dtype != old.dtype:
                     value = self._fitted(name, value, old)
                 parameter.data = value
@@ -130,6 +132,13 @@ class Optimizer:
             )
         self.state = saved.state
         self.updates = self.updates if saved.updates is None else saved.updates
+
+    def _apply_to_large(self, parameter: Tensor, state: OptimizerState) -> Any:
+        """`apply_single`, block by block where that gives the same."""
+        own = [x for value in vars(self).values() for x in (value if isinstance(value, tuple) else (value,))]
+        if getattr(self.apply_single, "elementwise", False) and not any(isinstance(x, np.ndarray) for x in own):
+            return in_blocks(self.apply_single, parameter, state)
+        return self.apply_single(parameter, state)
 
     def _fitted(self, name: str, value: Any, old: Any) -> Any:
         """The returned value in the parameter's dtype, or a clear complaint."""
@@ -314,6 +323,24 @@ class AdaGrad(Optimizer):
         v = state.get("v", 0.0) + g**2
         state["v"] = v
         return w - self.learning_rate * g / (np.sqrt(v) + self.eps)
+
+
+def clip_gradients(module: Module, max_norm: float) -> float:
+    """Shorten all gradients of a module together, seen as one vector, to that length; returns the length before.
+
+        g = g · min(1, max_norm / (‖g‖ + 1e-6))
+
+    Raises: ValueError unless max_norm ≥ 0.
+    Source: Pascanu, Mikolov and Bengio 2013, algorithm 1; the 1e-6 is PyTorch's. https://arxiv.org/abs/1211.5063
+    """
+    limit = _number("max_norm", max_norm)
+    clipped = [parameter for parameter in module.parameters() if parameter.grad is not None]
+    norm = float(np.sqrt(sum(float(np.vdot(p.grad, p.grad)) for p in clipped)))
+    scale = limit / (norm + 1e-6)
+    if scale < 1:
+        for parameter in clipped:
+            parameter.grad = parameter.grad * scale
+    return norm
 
 
 def _acts(hyperparameter: Any) -> bool:

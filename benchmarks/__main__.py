@@ -35,32 +35,32 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB
 def main() -> None:
     """Runs what the command line names."""
     options = command_line().parse_args()
-    names = [name for name in WORKLOADS if not options.only or name.startswith(tuple(options.only))]
     if options.threads:
         pin(options.threads)
-    load = load_when_idle(options.patience)
-    machine = {**about(options.peer), "threads": options.threads, "load": load}
-    print(" · ".join(f"{name} {number}" for name, number in machine["versions"].items()))
-    print(f"{machine['system']} · {machine['processor']} · {machine['processors']} processors")
-    print(f"threads: {options.threads or 'as many as each framework takes'} · load average at the start: {quiet(load)}")
-    print(f"\n{'':<53}{'median':>9}{'p95':>9}{'min':>9}{'ours':>8}{'differs':>9}  goal")
+    machine = {**about(options.peer), "threads": options.threads, "load": load_when_idle(options.patience)}
+    print_head(machine)
     tables = {}
-    for name in names:
-        workload = WORKLOADS[name]
-        print(f"{name}  {workload.title}; {workload.unit}")
-        with Run(name, {OURS, "numpy", *options.peer}) as run:
-            run.compare()
-            run.time(options.rounds, options.seconds)
-        tables[name] = table(run.results)
-        for label, row in tables[name].items():
-            print(line_of(label, row), flush=True)
+    for name in WORKLOADS:
+        if any(name in chosen for chosen in options.only):
+            tables[name] = measured(name, options)
     if options.json:
-        words = {name: {"title": WORKLOADS[name].title, "unit": WORKLOADS[name].unit} for name in names}
-        workloads = {name: {**words[name], "rows": tables[name]} for name in names}
-        content = {"machine": machine, "workloads": workloads}
+        content = {"machine": machine, "workloads": tables}
         options.json.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    if wrong := [f"{name} {label}" for name in names for label, row in tables[name].items() if row["wrong"]]:
+    if wrong := [f"{name} {label}" for name in tables for label, row in tables[name]["rows"].items() if row["wrong"]]:
         sys.exit(f"all rows must run and agree, got otherwise in {', '.join(wrong)}: read their notes above")
+
+
+def measured(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """A workload's part of the table, which is printed, too."""
+    workload = WORKLOADS[name]
+    print(f"{name}  {workload.title}; {workload.unit}", flush=True)
+    with Run(name, {OURS, "numpy", *options.peer}) as run:
+        run.compare()
+        run.time(options.rounds, options.seconds)
+    rows = table(run.results)
+    for label, row in rows.items():
+        print(line_of(label, row), flush=True)
+    return {"title": workload.title, "unit": workload.unit, "rows": rows}
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -69,7 +69,7 @@ def command_line() -> argparse.ArgumentParser:
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     known = f"these workloads: {', '.join(WORKLOADS)}; P4 takes all that begin so"
-    parser.add_argument("--only", nargs="+", metavar="P", help=known)
+    parser.add_argument("--only", nargs="+", type=beginning_so, default=[list(WORKLOADS)], metavar="P", help=known)
     parser.add_argument("--peer", nargs="*", choices=PEERS, default=PEERS, help="these frameworks beside tinygpt")
     parser.add_argument("--threads", type=int, help="pin every process to so many processors")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each row (5)")
@@ -77,6 +77,15 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--patience", type=float, default=120, help="seconds to wait for an idle machine (120)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file, too")
     return parser
+
+
+def beginning_so(text: str) -> list[str]:
+    """The workloads whose names begin so."""
+    if not (names := [name for name in WORKLOADS if name.startswith(text)]):
+        raise argparse.ArgumentTypeError(
+            f"must begin a workload's name, got {text}: take one of {', '.join(WORKLOADS)}"
+        )
+    return names
 
 
 def pin(threads: int) -> None:
@@ -100,9 +109,14 @@ def about(peers: list[str]) -> dict[str, Any]:
     }
 
 
-def quiet(load: float | None) -> str:
-    """The load average, and whether the figures can be trusted."""
-    return "unknown" if load is None else f"{load:.2f}" + (", idle" if load <= IDLE else ", NOT IDLE")
+def print_head(machine: dict[str, Any]) -> None:
+    """The machine, and what the columns are."""
+    load = machine["load"]
+    quiet = "unknown" if load is None else f"{load:.2f}" + (", idle" if load <= IDLE else ", NOT IDLE")
+    print(" · ".join(f"{name} {number}" for name, number in machine["versions"].items()))
+    print(f"{machine['system']} · {machine['processor']} · {machine['processors']} processors")
+    print(f"threads: {machine['threads'] or 'as many as each framework takes'} · load average at the start: {quiet}")
+    print(f"\n{'':<53}{'median':>9}{'p95':>9}{'min':>9}{'ours':>8}{'differs':>9}  goal")
 
 
 def table(results: dict[str, Result]) -> dict[str, dict[str, Any]]:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from links import ROOT
 
+from benchmarks import __main__ as command
 from benchmarks import runner, worker
 from benchmarks.__main__ import line_of, table
 from benchmarks.runner import Run, difference
@@ -158,7 +159,7 @@ def test_a_goal_is_met_up_to_its_limit(goal: Goal, words: str, limit: float) -> 
 
 def test_ratio_and_goal_are_of_tinygpt_by_the_row_minimum_by_minimum() -> None:
     peer = runner.Result(Row("torch", goal=Goal(0.5)), [10.0, 30.0, 50.0])
-    row = table({OURS: runner.Result(Row("tinygpt"), [4.0, 20.0]), "torch": peer})["torch"]
+    row = table({OURS: runner.Result(Row("tinygpt"), [4.0, 40.0]), "torch": peer})["torch"]
     assert (row["median"], row["min"], row["ratio"], row["met"]) == (30.0, 10.0, 0.4, True)
 
 
@@ -170,6 +171,20 @@ def test_where_tinygpt_has_no_rival_a_goal_is_the_row_s_own() -> None:
 
 def test_a_turn_counts_one_step_however_long_it_takes() -> None:
     assert len(worker.times(iter([None, None]), seconds=0)) == 1
+
+
+def test_a_row_that_is_wrong_is_an_error_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--only", "P2", "P3", "--patience", "0"])
+    monkeypatch.setattr(command, "measured", lambda name, _: {"rows": {"torch": {"wrong": name == "P3"}}})
+    with pytest.raises(SystemExit, match="got otherwise in P3 torch: read"):
+        command.main()
+
+
+def test_a_workload_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--only", "P9"])
+    with pytest.raises(SystemExit):
+        command.main()
+    assert "must begin a workload's name, got P9: take one of P1, " in capsys.readouterr().err
 
 
 def test_the_command_writes_what_it_measured(tmp_path: Any) -> None:

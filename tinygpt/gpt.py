@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from tinygpt.module import Module
+from tinygpt import checkpoint, pretrained
+from tinygpt.module import Module, evaluating
 from tinygpt.nn import Dropout, Embedding, LayerNorm, Past, TransformerBlock
 from tinygpt.tensor import Tensor, no_grad
 
@@ -20,7 +21,7 @@ class GPTConfig:
     `context_length` is the largest number of tokens that it reads at once, `width` the length of the vector that
     stands for a token inside, `dropout` the share of numbers left out in training.
 
-    Raises: ValueError unless all counts are ≥ 1, heads divides width, and dropout is in [0, 1).
+    Raises: ValueError unless all counts are integers ≥ 1, heads divides width, and dropout is in [0, 1).
     """
 
     vocabulary_size: int
@@ -32,8 +33,9 @@ class GPTConfig:
 
     def __post_init__(self) -> None:
         for name in ("vocabulary_size", "context_length", "layers", "heads", "width"):
-            if not getattr(self, name) >= 1:
-                raise ValueError(f"{name} must be >= 1, got {getattr(self, name)}")
+            count = getattr(self, name)
+            if not (isinstance(count, (int, np.integer)) and count >= 1):
+                raise ValueError(f"{name} must be an integer >= 1, got {count!r}")
         if self.width % self.heads:
             raise ValueError(f"heads must divide width, got heads={self.heads} and width={self.width}: change one")
         if not 0 <= self.dropout < 1:
@@ -69,15 +71,41 @@ class GPT(Module):
             elif name.endswith("bias"):
                 parameter.data = np.zeros(parameter.shape, dtype)
 
+    @staticmethod
+    def from_pretrained(folder_or_name: checkpoint.File, dtype: Any = np.float32) -> GPT:
+        """A GPT-2 of that folder, or one that OpenAI published: gpt2, gpt2-medium, gpt2-large, gpt2-xl; in evaluation.
+
+        A folder holds config.json and model.safetensors, as `save_pretrained` here and in `transformers` writes them.
+        A published one is fetched from huggingface.co (`gpt2`: 548 MB), checked by its sha256, and kept; where a folder
+        has that name, it is the folder's. Dropout is the config's `resid_pdrop`; within attention there is none.
+
+        Raises: as `pretrained.read`.
+        """
+        fields, weights = pretrained.read(folder_or_name)
+        model = GPT(GPTConfig(**fields), dtype=dtype)
+        model.load_weights(list(weights.items()))
+        model.eval()
+        return model
+
+    def save_pretrained(self, folder: checkpoint.File) -> None:
+        """Write config.json and model.safetensors, from which `from_pretrained` here and in `transformers` reads.
+
+        Raises: as `pretrained.write`.
+        """
+        weights = {name: parameter.numpy() for name, parameter in self.named_parameters()}
+        pretrained.write(folder, asdict(self.config), weights)
+
     def forward(self, tokens: Any, pasts: Sequence[Past] | None = None) -> Tensor:
         """Tokens (…, time) → logits (…, time, vocabulary_size).
 
         With `pasts`, one for each block, the tokens continue those that these have seen.
 
-        Raises: ValueError for more tokens than context_length, or one that is not in the vocabulary.
+        Raises: ValueError for no token, more than context_length, or one that is not in the vocabulary; TypeError for
+        tokens that are no integers.
         """
+        tokens = _array(tokens)
         seen = pasts[0].length if pasts else 0
-        time = seen + np.shape(tokens)[-1]
+        time = seen + tokens.shape[-1]
         if time > self.config.context_length:
             raise ValueError(
                 f"tokens must be at most context_length={self.config.context_length}, got {time}: "
@@ -102,34 +130,33 @@ class GPT(Module):
         With `top_k` only so many of the likeliest are drawn from. Beyond context_length the model reads the last ones.
 
         Shapes: tokens (…, time), time ≥ 1 → (…, time + max_new_tokens).
-        Raises: ValueError unless temperature ≥ 0, top_k ≥ 1 and max_new_tokens ≥ 0.
+        Raises: ValueError unless temperature ≥ 0, top_k ≥ 1 and max_new_tokens ≥ 0; and as `forward` for the tokens.
         """
-        tokens = np.asarray(tokens.data if isinstance(tokens, Tensor) else tokens)
         if not (temperature >= 0 and (top_k is None or top_k >= 1) and max_new_tokens >= 0):
             raise ValueError(
                 "temperature must be >= 0, top_k >= 1 or None, max_new_tokens >= 0, "
                 f"got {temperature}, {top_k} and {max_new_tokens}"
             )
-        if tokens.shape[-1:] in ((), (0,)):
-            raise ValueError(f"tokens must hold one to continue, got shape {tokens.shape}: begin with any token")
         rng = rng or np.random.default_rng()
         pasts = [Past() for _ in self.blocks]
-        new = tokens  # what the pasts have not seen
-        modes = [(module, module.training) for module in self.modules()]
-        self.eval()
-        try:
-            with no_grad():
-                for _ in range(max_new_tokens):
-                    if tokens.shape[-1] <= self.config.context_length:
-                        logits = self.forward(new, pasts)
-                    else:  # each token's place changes, so nothing that was computed holds
-                        logits = self.forward(tokens[..., -self.config.context_length :])
-                    new = _drawn(logits.data[..., -1, :], temperature, top_k, rng)[..., None]
-                    tokens = np.concatenate([tokens, new], axis=-1)
-        finally:
-            for module, mode in modes:
-                module.training = mode
+        new = tokens = _array(tokens).copy()  # new is what the pasts have not seen
+        with evaluating(self), no_grad():
+            for _ in range(max_new_tokens):
+                if tokens.shape[-1] <= self.config.context_length:
+                    logits = self.forward(new, pasts)
+                else:  # each token's place changes, so nothing that was computed holds
+                    logits = self.forward(tokens[..., -self.config.context_length :])
+                new = _drawn(logits.data[..., -1, :], temperature, top_k, rng)[..., None]
+                tokens = np.concatenate([tokens, new], axis=-1, dtype=np.int64, casting="same_kind")
         return tokens
+
+
+def _array(tokens: Any) -> Any:
+    """Tokens (…, time) as an array."""
+    array = np.asarray(tokens.data if isinstance(tokens, Tensor) else tokens)
+    if array.shape[-1:] in ((), (0,)):
+        raise ValueError(f"tokens must be rows of one or more, got shape {array.shape}: begin with any token")
+    return array
 
 
 def _drawn(logits: Any, temperature: float, top_k: int | None, rng: np.random.Generator) -> Any:
@@ -145,3 +172,9 @@ def _drawn(logits: Any, temperature: float, top_k: int | None, rng: np.random.Ge
         rest = np.argsort(-logits, axis=-1, kind="stable")[..., top_k:]
         np.put_along_axis(logits, rest, -np.inf, axis=-1)
     return (logits + rng.gumbel(size=logits.shape)).argmax(axis=-1)
+
+
+if __name__ == "__main__":
+    from tinygpt.command import main  # which knows of this module
+
+    raise SystemExit(main(prog="python -m tinygpt.gpt"))

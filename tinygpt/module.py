@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
@@ -88,41 +89,23 @@ class Module:
 
     def save_weights(self, file: checkpoint.File) -> None:
         """Write every parameter's value to a JSON file, exactly, and whole or not at all."""
-        weights = {name: np.asarray(parameter.data) for name, parameter in self.named_parameters()}
-        checkpoint.save(file, {"kind": "weights", "weights": weights})
+        checkpoint.save(file, {"kind": "weights", "weights": weights_of(self)})
 
     def load_weights(self, file_or_weights: checkpoint.File | Sequence[tuple[str, Any]], strict: bool = True) -> None:
         """Take every parameter's value from such a file, or from a list of (name, value), in the parameter's own dtype.
 
-        Strict wants the same names and shapes, and changes nothing where they differ; `strict=False` takes those that
-        fit and leaves the rest.
+        The checkpoint of a training run is such a file, too. Strict wants the same names and shapes, and changes
+        nothing where they differ; `strict=False` takes those that fit and leaves the rest.
 
         Raises: ValueError that names what differs.
         """
         if isinstance(file_or_weights, (str, os.PathLike)):
             source, content = os.path.basename(file_or_weights), checkpoint.load(file_or_weights)
-            if not isinstance(content, dict) or content.get("kind") != "weights":
+            if not isinstance(content, dict) or content.get("kind") not in _HOLDS_WEIGHTS:
                 raise ValueError(f"{source} must hold a module's weights, but it holds something else: pick another")
-            weights = content["weights"]
+            take_weights(self, source, content["weights"], strict)
         else:
-            source, weights = "the list", dict(file_or_weights)
-        values = {name: np.asarray(value) for name, value in weights.items()}
-        own = dict(self.named_parameters())
-        if strict:
-            require_same_names(source, values, own)
-            for name, parameter in own.items():
-                if values[name].shape != parameter.shape:
-                    raise ValueError(
-                        f"{name} must have shape {parameter.shape}, but in {source} it has {values[name].shape}: "
-                        "build the module that was saved"
-                    )
-        fitting = {
-            name: values[name].astype(parameter.dtype, casting="same_kind")[()]  # [()]: a scalar for zero dimensions
-            for name, parameter in own.items()
-            if name in values and values[name].shape == parameter.shape
-        }
-        for name, value in fitting.items():
-            own[name].data = value
+            take_weights(self, "the list", dict(file_or_weights), strict)
 
     def __repr__(self) -> str:
         own = dict(self.named_parameters())
@@ -138,6 +121,47 @@ class Module:
             if not any(n == name or n.startswith(name + ".") for n in own):
                 raise ValueError(f"{name!r} must name a parameter or a part of one's path, among: {', '.join(own)}")
         return [p for n, p in own.items() if not names or any(n == name or n.startswith(name + ".") for name in names)]
+
+
+def weights_of(module: Module) -> dict[str, Any]:
+    """Every parameter's value, by name."""
+    return {name: np.asarray(parameter.data) for name, parameter in module.named_parameters()}
+
+
+def take_weights(module: Module, source: str, weights: Mapping[str, Any], strict: bool = True) -> None:
+    """Give the module's parameters these values, as `load_weights` does; source is what errors call them.
+
+    Raises: ValueError that names what differs; nothing has changed then.
+    """
+    values = {name: np.asarray(value) for name, value in weights.items()}
+    own = dict(module.named_parameters())
+    if strict:
+        require_same_names(source, values, own)
+        for name, parameter in own.items():
+            if values[name].shape != parameter.shape:
+                raise ValueError(
+                    f"{name} must have shape {parameter.shape}, but in {source} it has {values[name].shape}: "
+                    "build the module that was saved"
+                )
+    fitting = {
+        name: values[name].astype(parameter.dtype, casting="same_kind")[()]  # [()]: a scalar for zero dimensions
+        for name, parameter in own.items()
+        if name in values and values[name].shape == parameter.shape
+    }
+    for name, value in fitting.items():
+        own[name].data = value
+
+
+@contextmanager
+def evaluating(module: Module) -> Iterator[None]:
+    """Inside `with evaluating(module):` it evaluates; then it and all below it are in the modes that they had."""
+    modes = [(each, each.training) for each in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for each, mode in modes:
+            each.training = mode
 
 
 def require_same_names(source: str, found: Any, own: Any) -> None:
@@ -182,4 +206,5 @@ def _items(holder: Any) -> Iterable[tuple[str, Any]]:
     return [(str(key), item) for key, item in holder.items()]
 
 
+_HOLDS_WEIGHTS = ("weights", "training run")  # what kinds of file have them
 _REACHABLE = (Tensor, Module, list, tuple, dict)

@@ -17,7 +17,7 @@ import numpy as np
 from tinygpt import checkpoint
 from tinygpt.blocks import BLOCK, in_blocks
 from tinygpt.module import Module, require_same_names
-from tinygpt.state import OptimizerState, read_state, read_state_list, write_state
+from tinygpt.state import OptimizerState, SavedState, read_state, read_state_list, state_content
 from tinygpt.tensor import Tensor
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -99,8 +99,7 @@ class Optimizer:
 
         Raises: TypeError for a state that is neither numbers nor arrays; OSError from the disk.
         """
-        own = dict(self.module.named_parameters())
-        write_state(file, type(self).__name__, self.updates, self.state, own)
+        checkpoint.save(file, state_of(self))
 
     def load_state(self, file_or_weights: checkpoint.File | Sequence[tuple[str, Any]], strict: bool = True) -> None:
         """Take the state from a file that `save_state` wrote, or from the list that `state.flatten()` gives.
@@ -111,11 +110,13 @@ class Optimizer:
 
         Raises: ValueError that names what differs; nothing has changed then.
         """
-        own = dict(self.module.named_parameters())
         if isinstance(file_or_weights, (str, os.PathLike)):
-            saved = read_state(file_or_weights, type(self).__name__, own)
+            take_state(self, os.path.basename(file_or_weights), checkpoint.load(file_or_weights), strict)
         else:
-            saved = read_state_list(file_or_weights, own)
+            self._take(read_state_list(file_or_weights, dict(self.module.named_parameters())), strict)
+
+    def _take(self, saved: SavedState, strict: bool) -> None:
+        own = dict(self.module.named_parameters())
         misfits = {n: shape for n, shape in saved.shapes.items() if n not in own or shape != own[n].shape}
         if not strict:
             fitting = {name: saved.state[name] for name in saved.shapes if name in saved.state and name not in misfits}
@@ -149,6 +150,21 @@ class Optimizer:
         if value.shape != old.shape:
             raise ValueError(f"{here}, got shape {value.shape}: return the parameter's new value")
         return value.astype(old.dtype, casting="same_kind")[()]  # [()]: a scalar for zero dimensions
+
+
+def state_of(optimizer: Optimizer) -> dict[str, Any]:
+    """What `save_state` writes, to be kept as a part of another file."""
+    own = dict(optimizer.module.named_parameters())
+    return state_content(type(optimizer).__name__, optimizer.updates, optimizer.state, own)
+
+
+def take_state(optimizer: Optimizer, source: str, content: Any, strict: bool = True) -> None:
+    """Give the optimizer the state that `state_of` told, as `load_state` does; source is its file's name, for errors.
+
+    Raises: ValueError that names what differs; nothing has changed then.
+    """
+    own = dict(optimizer.module.named_parameters())
+    optimizer._take(read_state(source, content, type(optimizer).__name__, own), strict)
 
 
 class SGD(Optimizer):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygpt import checkpoint
 from tinygpt.tensor import Tensor
 
 KIND = "optimizer state"
@@ -28,6 +26,10 @@ class OptimizerState(dict[str, Any]):
         """The value at key; where there is none, the default, which is stored."""
         return self.setdefault(key, default)
 
+    def copy(self) -> OptimizerState:
+        """The same values under the same paths: mappings and lists are copied, arrays shared, for none is written."""
+        return _copied(self)  # type: ignore[no-any-return]
+
     def flatten(self) -> list[tuple[str, Any]]:
         """Every value with its path: `[("layers.0.weight.m", array), …]`."""
         return list(_leaves(self, ""))
@@ -45,25 +47,23 @@ class SavedState(NamedTuple):
     updates: int | None
 
 
-def write_state(
-    file: checkpoint.File, name: str, updates: int, state: OptimizerState, own: Mapping[str, Tensor]
-) -> None:
-    """Save the state of an optimizer of that class name; `own` are its module's parameters.
+def state_content(name: str, updates: int, state: OptimizerState, own: Mapping[str, Tensor]) -> dict[str, Any]:
+    """What a file keeps of an optimizer of that class name; `own` are its module's parameters.
 
     Every trainable parameter is listed, and those frozen ones that still have a state.
     """
     listed = {n: p for n, p in own.items() if p.requires_grad or n in state}
     parameters = {n: {"shape": list(p.shape), "dtype": p.dtype.name} for n, p in listed.items()}
-    content = {"kind": KIND, "class": name, "updates": updates, "parameters": parameters, "state": state}
-    checkpoint.save(file, content)
+    return {"kind": KIND, "class": name, "updates": updates, "parameters": parameters, "state": state}
 
 
-def read_state(file: checkpoint.File, name: str, own: Mapping[str, Tensor]) -> SavedState:
-    """What `write_state` saved, if it is the state of that class; in the precision of the parameters it now serves.
+def read_state(source: str, content: Any, name: str, own: Mapping[str, Tensor]) -> SavedState:
+    """What `state_content` gave, if it is the state of that class; in the precision of the parameters it now serves.
 
-    Raises: ValueError for anything else; OSError from the disk.
+    `source` is the name of the file that it comes from.
+
+    Raises: ValueError for anything else.
     """
-    source, content = os.path.basename(file), checkpoint.load(file)
     if not isinstance(content, dict) or content.get("kind") != KIND:
         raise ValueError(f"{source} must hold an optimizer's state, but it holds something else: pick another file")
     if content.get("class") != name:
@@ -116,6 +116,12 @@ def _leaves(state: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
 def _restored(content: dict[str, Any]) -> OptimizerState:
     """Plain mappings as the OptimizerStates they were."""
     return OptimizerState({key: _restored(v) if isinstance(v, dict) else v for key, v in content.items()})
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return type(value)({key: _copied(item) for key, item in value.items()})
+    return [_copied(item) for item in value] if isinstance(value, list) else value
 
 
 def _converted(value: Any, dtype: Any) -> Any:

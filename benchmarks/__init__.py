@@ -1,1 +1,1 @@
-"""Benchmarks: how long things take, measured and printed. Nothing here fails because a machine is slow."""
+"""Benchmarks: how long things take, beside other frameworks. Nothing here fails because a machine is slow."""

@@ -52,7 +52,7 @@ MAY_CHANGE = ("text", "steps")  # where the text lies, and how far to go: it is 
 TRAIN_EXAMPLES = """examples:
   %(prog)s book.txt
   %(prog)s --data python-docs --vocabulary 1024 --out docs
-  %(prog)s --data addition --steps 5000 --out sums
+  %(prog)s --data addition --out sums
 
 Where the folder holds a run of the same settings, it goes on, bit for bit as if it had never stopped; with more
 --steps, beyond its end. Ctrl-C stops a run, and loses nothing.

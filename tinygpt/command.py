@@ -308,7 +308,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
             "train",
             help="train a GPT, or go on with one",
             usage="%(prog)s (TEXT | --data NAME) [options]",
-            description="Train a GPT. Left to its defaults it takes a minute or two.",
+            description="Train a GPT. Left to its defaults it takes some minutes.",
             epilog=TRAIN_EXAMPLES,
             formatter_class=_Help,
         )

@@ -133,6 +133,9 @@ def relu(x: Array) -> Result:
 def gelu(x: Array) -> Result:
     """½ x (1 + tanh u) with u = √(2/π) (x + 0.044715 x³); and ½ (1 + tanh u) is the sigmoid of 2u.
 
+    Its slope is computed at once: to keep one array for backward, and not the three it is made of, saves memory and
+    time.
+
     Source: Hendrycks and Gimpel 2016, section 2, the tanh form that GPT-2 uses. https://arxiv.org/abs/1606.08415
     """
     c = 2 * float(np.sqrt(2 / np.pi))
@@ -141,7 +144,8 @@ def gelu(x: Array) -> Result:
     with np.errstate(over="ignore"):  # e^∞ is right: the sigmoid is 0 there
         sigmoid_2u = 1 / (1 + np.exp(-c * z * (1 + 0.044715 * square)))
     value = x * sigmoid_2u
-    return value, (lambda g: g * (sigmoid_2u + value * (1 - sigmoid_2u) * (c + 3 * 0.044715 * c * square)),)
+    slope = sigmoid_2u + value * (1 - sigmoid_2u) * (c + 3 * 0.044715 * c * square)
+    return value, (lambda g: g * slope,)
 
 
 # --- the larger and the smaller --------------------------------------------------------------------------------------
@@ -414,9 +418,11 @@ def index(x: Array, *, where: Any) -> Result:
         gradient[where] = g
         return gradient
 
-    parts = where if isinstance(where, tuple) else (where,)
-    once = all(part is None or part is ... or isinstance(part, (int, np.integer, slice)) for part in parts)
+    once = isinstance(where, _ONCE) or (isinstance(where, tuple) and all(isinstance(part, _ONCE) for part in where))
     return x[where], (vjp_of_view if once else vjp,)
+
+
+_ONCE = (int, np.integer, slice, type(None), type(...))  # indices that take no entry twice
 
 
 def tril(x: Array, *, diagonal: int = 0) -> Result:

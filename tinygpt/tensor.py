@@ -280,31 +280,31 @@ class Tensor:
 
     def sum(self, axis: ops.Axis = None, keepdims: bool = False) -> Tensor:
         """The sum over an axis, several or all."""
-        return apply(ops.sum, self, axis=axis, keepdims=keepdims)
+        return _unary(ops.sum, self, axis=axis, keepdims=keepdims)
 
     def mean(self, axis: ops.Axis = None, keepdims: bool = False) -> Tensor:
         """The mean over an axis, several or all."""
-        return apply(ops.mean, self, axis=axis, keepdims=keepdims)
+        return _unary(ops.mean, self, axis=axis, keepdims=keepdims)
 
     def max(self, axis: ops.Axis = None, keepdims: bool = False) -> Tensor:
         """The largest over an axis, several or all; ties share the gradient equally."""
-        return apply(ops.max, self, axis=axis, keepdims=keepdims)
+        return _unary(ops.max, self, axis=axis, keepdims=keepdims)
 
     def min(self, axis: ops.Axis = None, keepdims: bool = False) -> Tensor:
         """The smallest over an axis, several or all; ties share the gradient equally."""
-        return apply(ops.min, self, axis=axis, keepdims=keepdims)
+        return _unary(ops.min, self, axis=axis, keepdims=keepdims)
 
     def var(self, axis: ops.Axis = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
         """The variance over an axis, several or all: squared distances from the mean over n − ddof."""
-        return apply(ops.var, self, axis=axis, keepdims=keepdims, ddof=ddof)
+        return _unary(ops.var, self, axis=axis, keepdims=keepdims, ddof=ddof)
 
     def softmax(self, axis: int = -1) -> Tensor:
         """eˣ / Σ eˣ along the axis."""
-        return apply(ops.softmax, self, axis=axis)
+        return _unary(ops.softmax, self, axis=axis)
 
     def log_softmax(self, axis: int = -1) -> Tensor:
         """x − log Σ eˣ along the axis."""
-        return apply(ops.log_softmax, self, axis=axis)
+        return _unary(ops.log_softmax, self, axis=axis)
 
     def dot(self, other: Any) -> Tensor:
         """NumPy's dot: the inner product of vectors, the product of matrices."""
@@ -314,29 +314,29 @@ class Tensor:
 
     def reshape(self, *shape: Any) -> Tensor:
         """The same numbers, in order, in another shape; one length may be −1."""
-        return apply(ops.reshape, self, shape=_flat(shape))
+        return _unary(ops.reshape, self, shape=_flat(shape))
 
     def permute(self, *dims: Any) -> Tensor:
         """The axes in another order: axis i of the result is axis dims[i] of this."""
-        return apply(ops.permute, self, dims=_flat(dims))
+        return _unary(ops.permute, self, dims=_flat(dims))
 
     def transpose(self, a: int, b: int) -> Tensor:
         """Axes a and b swapped."""
-        return apply(ops.transpose, self, a=a, b=b)
+        return _unary(ops.transpose, self, a=a, b=b)
 
     def expand(self, *shape: Any) -> Tensor:
         """Broadcast to a larger shape; −1 keeps an axis as it is."""
         lengths = _flat(shape)
         own = (1,) * (len(lengths) - self.ndim) + self.shape
-        return apply(ops.expand, self, shape=tuple(o if n == -1 else n for n, o in zip(lengths, own, strict=False)))
+        return _unary(ops.expand, self, shape=tuple(o if n == -1 else n for n, o in zip(lengths, own, strict=False)))
 
     def tril(self, diagonal: int = 0) -> Tensor:
         """The lower triangle of the last two axes; zeros above the given diagonal."""
-        return apply(ops.tril, self, diagonal=diagonal)
+        return _unary(ops.tril, self, diagonal=diagonal)
 
     def __getitem__(self, where: Any) -> Tensor:
         where = tuple(map(_unwrapped, where)) if isinstance(where, tuple) else _unwrapped(where)
-        return apply(ops.index, self, where=where)
+        return _unary(ops.index, self, where=where)
 
     def __len__(self) -> int:
         return len(self.data)
@@ -456,14 +456,17 @@ def apply(rule: Callable[..., ops.Result], *operands: Any, **options: Any) -> Te
     return _result(value, tuple([(x, vjp) for x, vjp in pairs if isinstance(x, Tensor) and x._requires_grad]))
 
 
-def _unary(rule: Callable[..., ops.Result], x: Tensor) -> Tensor:
-    """`apply` for one tensor without options, written out: half of the time of a small operation is Python's."""
-    value, (vjp,) = rule(x.data)
+def _unary(rule: Callable[..., ops.Result], x: Tensor, **options: Any) -> Tensor:
+    """`apply` for one tensor, written out: half of the time of a small operation is Python's."""
+    try:
+        value, (vjp,) = rule(x.data, **options)
+    except ValueError as error:
+        raise _shape_error(rule, (x,), error) from error
     return _result(value, ((x, vjp),) if x._requires_grad else ())
 
 
 def _binary(rule: Callable[..., ops.Result], x: Any, y: Any) -> Tensor:
-    """`apply` for two operands without options, written out for the same reason."""
+    """`apply` for two operands, written out for the same reason."""
     try:
         a, b = x.data if isinstance(x, Tensor) else _data(x), y.data if isinstance(y, Tensor) else _data(y)
         value, (vjp_x, vjp_y) = rule(a, b)

@@ -10,7 +10,6 @@ text, so a damaged file is refused as a whole.
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import math
 import os
@@ -89,6 +88,8 @@ def _canonical(encoded: Any) -> str:
 
 
 def _checksum(text: str) -> str:
+    import hashlib  # here, for it loads a library of cryptography: a quarter of the time of importing tinygpt
+
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import gc
 import importlib
 import io
 import pkgutil
 import re
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -72,6 +74,16 @@ def test_every_instrument_of_the_package_is_in_the_table() -> None:
         importlib.import_module(f"{widgets.__name__}.{module.name}")
     own = {kind.__name__ for kind in Instrument.__subclasses__() if kind.__module__.startswith("tinygpt.")}
     assert own == set(INSTRUMENTS)
+
+
+@each_instrument
+def test_an_instrument_that_is_closed_is_forgotten(name: str) -> None:
+    instrument = INSTRUMENTS[name]()
+    remembered = weakref.ref(instrument)
+    instrument.close()
+    del instrument
+    gc.collect()
+    assert remembered() is None
 
 
 @each_instrument

@@ -20,8 +20,9 @@ class Picture(anywidget.AnyWidget):
     and whether it is `narrow`.
     """
 
-    _esm = _HERE / "picture.js"
-    _css = _HERE / "picture.css"
+    # Their text, not their paths: anywidget would watch a path for every Picture, and so keep each for ever.
+    _esm = (_HERE / "picture.js").read_text(encoding="utf-8")
+    _css = (_HERE / "picture.css").read_text(encoding="utf-8")
     image = traitlets.Bytes().tag(sync=True)
     caption = traitlets.Unicode().tag(sync=True)
     hint = traitlets.Unicode().tag(sync=True)

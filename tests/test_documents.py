@@ -56,6 +56,7 @@ def test_ci_runs_the_readmes_test_command():
 def test_the_workflow_runs_what_ci_runs():
     workflow = read(".github/workflows/ci.yml")
     assert "run: .ci/run" in workflow
+    assert "run: .ci/oldest" in workflow
     assert "pytest -m soak tests/soak/test_processors.py" in workflow
     for check in ("ruff check .", "ruff format --check .", "mypy"):
         assert f"run: {check}\n" in workflow

@@ -1,6 +1,7 @@
 """Builds the site: a landing page, the figures that need no kernel, and every lesson in JupyterLite.
 
-python notebooks/website.py          into the folder build/site/, to look at: python -m http.server -d build/site
+python notebooks/website.py          into the folder build/site/, to look at:
+                                     python -m http.server --bind 127.0.0.1 -d build/site
 python notebooks/website.py FOLDER   elsewhere
 
 Needs `pip install -e ".[site]"`, and the network for a few wheels from PyPI.

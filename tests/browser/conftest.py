@@ -13,6 +13,7 @@ from driver import Lab, Server
 from playwright.sync_api import Browser, sync_playwright
 
 CHROMIUM = ["chromium", "chromium-browser", "google-chrome"]  # the names it goes by on Debian, older Ubuntu, GitHub
+FIREFOX = ["firefox-esr", "firefox"]
 FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
 FLAGS += " --disable-component-update --disable-sync"  # nothing that talks to the network by itself
 
@@ -64,11 +65,16 @@ def server(tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture(scope="session")
 def browser():
-    """Chromium, as the system has installed it."""
-    found = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    assert found, f"the browser tests need one of {', '.join(CHROMIUM)} on PATH: install it (apt-get install chromium)"
+    """Chromium as the system has installed it, or with TINYGPT_BROWSER=firefox its Firefox, by WebDriver BiDi."""
+    firefox = os.environ.get("TINYGPT_BROWSER") == "firefox"
+    names = FIREFOX if firefox else CHROMIUM
+    found = next(filter(None, map(shutil.which, names)), None)
+    assert found, f"the browser tests need one of {', '.join(names)} on PATH: install it (apt-get install {names[0]})"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=FLAGS.split())
+        if firefox:
+            browser = playwright.firefox.launch(executable_path=found, channel="moz-firefox")
+        else:
+            browser = playwright.chromium.launch(executable_path=found, args=FLAGS.split())
         yield browser
         browser.close()
 

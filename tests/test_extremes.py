@@ -16,7 +16,7 @@ from tinygpt import Tensor, ops
 from tinygpt.losses import cross_entropy
 from tinygpt.tensor import apply
 
-LAWS = settings(max_examples=40)
+LAWS = settings(max_examples=25)
 FLOATS = [np.float16, np.float32, np.float64]
 
 

@@ -595,8 +595,9 @@ def test_an_error_in_a_readers_optimizer_is_told_and_the_next_good_move_works() 
     explorer.knobs["mine.learning_rate"].value = 0.1
     before = state(explorer)
     explorer.knobs["mine.learning_rate"].value = 10.0
-    told = "RuntimeError: out of my depth. The picture is of the last run that worked."
-    assert state(explorer) == (*before[:2], told)
+    line = 'line 54 of readers.py, in `raise RuntimeError("out of my depth")`'
+    told = f"Your code stopped at {line}, with RuntimeError: out of my depth."
+    assert state(explorer) == (*before[:2], f"{told} The picture is of the last run that worked.")
     explorer.knobs["mine.learning_rate"].value = 0.1
     assert state(explorer) == before
 

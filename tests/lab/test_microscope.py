@@ -438,7 +438,7 @@ def test_all_four_features_of_sgd_can_be_turned_on_the_class_itself() -> None:
     m.knobs["nesterov"].value = True
     assert "g + μ · v" in m.anatomy.lines[-1].formula  # type: ignore[union-attr]
     m.knobs["dampening"].value = 0.5
-    assert m.caption.startswith("ValueError: nesterov needs momentum > 0 and dampening == 0")
+    assert m.caption.startswith("nesterov needs momentum > 0 and dampening == 0")
     m.knobs["dampening"].value = 0.0
     assert m.caption.startswith("SGD (yours) on quadratic ravine")
 
@@ -499,7 +499,7 @@ def test_no_knob_raises_at_either_end(name: str) -> None:
 def test_an_error_of_a_readers_own_is_told() -> None:
     m = Microscope(Fragile)
     m.knobs["learning_rate"].value = 10.0
-    assert m.caption.startswith("RuntimeError: out of my depth.")
+    assert "with RuntimeError: out of my depth." in m.caption
 
 
 @every_shape

@@ -7,11 +7,13 @@ from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from html import escape
+from threading import RLock
 from typing import Any
 
 from ipywidgets import HTML, Accordion, Box, Button, HBox, Play, Text, VBox, jslink
 
 from tinygpt.lab.charts.scene import Scene
+from tinygpt.lab.exercises.verdict import told as told_error
 from tinygpt.lab.source import as_code
 from tinygpt.lab.widgets.film import save
 from tinygpt.lab.widgets.housekeeping import close, replace_earlier
@@ -28,8 +30,8 @@ class Instrument(VBox):  # type: ignore[misc]
     A subclass sets `knobs`, which maps keywords of its own constructor to widgets, and `fixed`, the constructor's other
     arguments, then calls `super().__init__()`; and it writes the hooks `compute`, `make_scene`, `draw` and `words`.
     Turning a knob computes and repaints before the assignment returns: see `picture` (JPEG bytes) and `caption`. What
-    goes wrong then, in a reader's own code say, is told in the caption, and the figure stays alive; in the cell that
-    makes the figure it is raised.
+    goes wrong then, in a reader's own code say, is told in the caption with the reader's line, and tried again at the
+    next turn; in the cell that makes the figure it is raised. So is an interrupt, which is told as well.
     """
 
     knobs: dict[str, Any]
@@ -43,7 +45,8 @@ class Instrument(VBox):  # type: ignore[misc]
         self._initial = {name: knob.value for name, knob in self.knobs.items()}
         self._scenes: dict[Hashable, Scene] = {}
         self._painted: Scene | None = None
-        self._complaint, self._complains = "", False
+        self._turns = RLock()  # JupyterLab may turn a knob in another thread than that of the cell which runs
+        self._complains = False
         self._held, self._stale = False, True
         self._links = []
         rows = [row[0] if len(row) == 1 else Box(row, layout=ROW) for row in self.layout()]
@@ -149,23 +152,26 @@ class Instrument(VBox):  # type: ignore[misc]
     @contextmanager
     def one_run(self, compute: bool = True) -> Iterator[None]:
         """Turn several knobs, and compute (where that is needed) and paint once, at the end."""
-        outermost, self._held = not self._held, True
-        self._stale |= compute
-        try:
-            yield
-            if outermost:
-                if self._stale:
-                    self._stale, self._complaint = False, ""
-                    self.compute()
-                self._paint()
-        except Exception as error:
-            if not (outermost and self._complains):
-                raise
-            self._complaint = f"{type(error).__name__}: {error}. The picture is of the last run that worked."
-            self.view.show(self.picture, self._complaint)
-        finally:
-            if outermost:
-                self._held = False
+        with self._turns:
+            outermost, self._held = not self._held, True
+            self._stale |= compute
+            try:
+                yield
+                if outermost:
+                    while self._stale:  # again, if a knob turned in the middle of it
+                        self._stale = False
+                        self.compute()
+                    self._paint()
+            except (Exception, KeyboardInterrupt) as error:
+                self._stale = True
+                if not (outermost and self._complains):
+                    raise
+                self.view.show(self.picture, f"{told_error(error)} The picture is of the last run that worked.")
+                if isinstance(error, KeyboardInterrupt):
+                    raise
+            finally:
+                if outermost:
+                    self._held = False
 
     def close(self) -> None:
         """Close the widget with all that it is made of, and the links that nothing else would close."""
@@ -206,7 +212,7 @@ class Instrument(VBox):  # type: ignore[misc]
     def _paint(self) -> None:
         self._painted = self._scene()
         self.draw(self._painted)
-        self.view.show(self._painted.jpeg(), self._complaint or self.words())
+        self.view.show(self._painted.jpeg(), self.words())
 
     def _scene(self) -> Scene:
         view = self.view

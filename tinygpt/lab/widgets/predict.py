@@ -10,6 +10,7 @@ import numpy as np
 from ipywidgets import HTML, Button, HBox, RadioButtons, Text, VBox, Widget
 
 from tinygpt.lab.charts.pin import PinPicture
+from tinygpt.lab.exercises.verdict import told
 from tinygpt.lab.surfaces import Loss, Surface, as_surface
 from tinygpt.lab.widgets.housekeeping import replace_earlier
 from tinygpt.lab.widgets.instrument import Instrument
@@ -88,7 +89,7 @@ class Prediction(VBox):  # type: ignore[misc]
             truth = self._computed()
             figure = self._made()
         except Exception as error:  # of a lesson's or a reader's own code
-            self._tell(f"The answer could not be computed. {type(error).__name__}: {error}")
+            self._tell(f"The answer could not be computed. {told(error)}")
             return
         self.said, self.truth = said, truth
         self.right, self.off = self.error(said, truth)
@@ -144,7 +145,7 @@ class Prediction(VBox):  # type: ignore[misc]
         try:
             answer = escape(f"{self.shown(self._computed())}. {self.why}")
         except Exception as error:  # a page is made in any case
-            answer = escape(f"The answer could not be computed. {type(error).__name__}: {error}")
+            answer = escape(f"The answer could not be computed. {told(error)}")
         items = "".join(f"<li>{escape(option)}</li>" for option in self.options())
         choices = f"<ul>{items}</ul>" if items else ""
         return (

@@ -14,6 +14,7 @@ from tinygpt.lab.charts.rate_map import RatePicture, border_words, rate_caption
 from tinygpt.lab.descent import MakeOptimizer, Trajectory
 from tinygpt.lab.maps import Rates, Theory, learning_rate_range, rate_map, theory_of, walk_at
 from tinygpt.lab.surfaces import SURFACES, Loss, Point, Surface, as_surface, quadratic
+from tinygpt.lab.widgets.housekeeping import close
 from tinygpt.lab.widgets.instrument import Instrument
 from tinygpt.lab.widgets.knobs import KNOBS, Knob, control, hyperparameters, keywords, slider, switch
 from tinygpt.optimizers import SGD, Optimizer
@@ -49,7 +50,7 @@ class RateMap(Instrument):
         **value: float,
     ) -> None:
         self._free = hyperparameters(optimizer, lively=False)
-        if over not in self._free or not isinstance(control(over, self._free[over]), FloatSlider):
+        if over not in self._free or not _goes_in_equal_steps(over, self._free[over]):
             raise ValueError(f"over must name a knob of the optimizer that goes in equal steps, got {over!r}")
         if value.keys() - {over}:
             raise TypeError(f"RateMap sets {over} at the cross, got {', '.join(value)}: name one knob, in over as well")
@@ -149,3 +150,9 @@ class RateMap(Instrument):
             values["nesterov"] = look_ahead and bool(np.all(value > 0))  # there is none without momentum
         make = self.fixed["optimizer"]
         return partial(make, **keywords(make, values))
+
+
+def _goes_in_equal_steps(name: str, value: Any) -> bool:
+    knob = control(name, value)
+    close(knob)  # nobody else would: the kernel holds every widget
+    return isinstance(knob, FloatSlider)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -97,7 +98,9 @@ class Person:
 def person(folder: Path) -> Iterator[Person]:
     """Someone with a fresh kernel, which works in this folder."""
     manager = KernelManager(kernel_name="python3")
-    manager.start_kernel(cwd=str(folder))
+    # a kernel that knows of pytest would not show what its processes say
+    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    manager.start_kernel(cwd=str(folder), env=environment)
     client = manager.client()
     try:
         client.start_channels()

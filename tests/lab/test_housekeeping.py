@@ -104,8 +104,9 @@ def test_an_explorer_replaces_the_one_that_its_cell_made_before(kernel: Kernel) 
         lambda: ipywidgets.VBox([ipywidgets.HBox([ipywidgets.Play(), ipywidgets.Button()])]),
         lambda: ipywidgets.Accordion([ipywidgets.VBox([ipywidgets.HTML("x")])]),
         lambda: Explorer("quadratic", steps=1),
+        lambda: Explorer("quadratic", {"a path": [(0.0, 0.0)]}, steps=1),
     ],
-    ids=["slider", "boxes", "fold", "explorer"],
+    ids=["slider", "boxes", "fold", "explorer", "explorer without knobs"],
 )
 def test_closing_a_widget_closes_all_that_came_with_it(make: Any) -> None:
     before = set(_instances)

@@ -17,6 +17,7 @@ from typing import Any
 
 import ipywidgets
 import pytest
+from ipywidgets.widgets.widget import _instances
 from PIL import Image
 
 import tinygpt
@@ -115,14 +116,17 @@ def test_what_a_notebook_stores_is_a_small_picture_with_its_caption(name: str) -
 
 
 @each_instrument
-def test_the_copied_line_makes_the_same_figure(name: str) -> None:
+def test_the_copied_line_makes_the_same_figure_and_closed_it_leaves_no_widget(name: str) -> None:
     names = {each: getattr(home, each) for home in (tinygpt, lab) for each in home.__all__}
     extra = {"FairFight": {"executor": ThreadPoolExecutor(1), **FIGHT}}.get(name, {})
     line = made(name).experiment
     for keyword in extra:  # how a fight is computed is no part of it
         line = re.sub(rf"\b{keyword}=(\[.*?\]|[^,)]+)(, )?", "", line)
+    before = set(_instances)
     again = eval(line.replace("(", "(**extra, ", 1) if extra else line, {**names, "extra": extra})
     assert again.caption == made(name).caption
+    again.close()
+    assert [repr(_instances[key]) for key in set(_instances) - before] == []
 
 
 @each_instrument

@@ -366,6 +366,13 @@ def test_asking_again_takes_the_place_of_the_first_time() -> None:
     ]
 
 
+def test_a_question_keeps_its_place_when_its_cell_closes_the_old_one_before_it_asks_anew() -> None:
+    old, _ = choice(), how_many()
+    old.close()
+    choice()
+    assert "Rotated" in repr(predictions()).splitlines()[1]
+
+
 def test_a_question_that_is_closed_is_listed_no_more() -> None:
     choice()
     how_many().close()

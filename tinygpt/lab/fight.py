@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, as_completed
-from contextlib import nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
+from threading import current_thread, main_thread
 from typing import Any
 
 import cloudpickle
@@ -164,19 +166,21 @@ def fair_fight(
         )
     lowest = surface.lowest  # found once, before copies are sent
     gaps = {label: np.empty((len(rates), len(seeds), steps + 1)) for label in optimizers}
-    with _processes(len(gaps) * len(seeds)) if executor is None else nullcontext(executor) as pool:
-        places = {
-            pool.submit(_walk, cloudpickle.dumps((surface, make, rates, seed, steps))): (label, i)
-            for label, make in optimizers.items()
-            for i, seed in enumerate(seeds)
-        }
+    with _pool(executor, len(gaps) * len(seeds)) as pool:
+        with _interrupts_unheard() if executor is None and not isinstance(pool, Serial) else nullcontext():
+            places = {
+                pool.submit(_walk, cloudpickle.dumps((surface, make, rates, seed, steps))): (label, i)
+                for label, make in optimizers.items()
+                for i, seed in enumerate(seeds)
+            }
         try:
             for walked in _followed(places, progress):
                 label, i = places[walked]
                 gaps[label][:, i] = np.maximum(walked.result() - lowest, 0)
-        finally:
-            for place in places:
-                place.cancel()  # what has not begun, where something failed
+        except BaseException:
+            for place in places if executor is not None else ():
+                place.cancel()  # what has not begun; a pool of its own does that better itself
+            raise
     return Fight(surface, rates, gaps, tolerance)
 
 
@@ -191,6 +195,32 @@ def _walk(task: bytes) -> Any:
     """The losses (rates, steps + 1) of one optimizer from one start."""
     surface, make, rates, seed, steps = cloudpickle.loads(task)
     return losses_by_rate(surface, make, rates, start_of(surface, seed), steps)
+
+
+@contextmanager
+def _pool(executor: Executor | None, tasks: int) -> Iterator[Executor]:
+    """The executor that is given; or processes, which do what they have begun to an end, and no more."""
+    if executor is not None:
+        yield executor
+        return
+    pool = _processes(tasks)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _interrupts_unheard() -> Iterator[None]:
+    """Processes that begin here never hear of an interrupt: a kernel's reaches them too, and each would complain."""
+    if current_thread() is not main_thread():  # which alone may say so
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _processes(tasks: int) -> Executor:

@@ -66,14 +66,14 @@ class Hints(tuple[str, ...]):
 def told(error: BaseException) -> str:
     """An error in the reader's words: their line where it happened there, and never the way through ours."""
     message = re.sub(r" at 0x[0-9a-f]+", "", str(error)).rstrip(".")  # an address differs from run to run
-    kind = type(error).__name__
+    what = f"{type(error).__name__}: {message}" if message else type(error).__name__
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_ours(frame.filename)]
     if not own:
-        return f"{message or kind}."
+        return f"{message or what}."
     last = own[-1]
     place = os.path.basename(last.filename) if os.path.isfile(last.filename) else "your cell"
     line = f", in `{last.line}`" if last.line else ""
-    text = f"Your code stopped at line {last.lineno} of {place}{line}, with {f'{kind}: {message}' if message else kind}."
+    text = f"Your code stopped at line {last.lineno} of {place}{line}, with {what}."
     if "OptimizerState" in message:
         text += ' Likely cause: the state holds no number there yet; state.get("v", 0.0) gives it a start.'
     return text

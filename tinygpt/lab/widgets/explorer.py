@@ -324,6 +324,7 @@ class Explorer(Instrument):
     def layout(self) -> list[list[Any]]:
         """Surface and rates, shared knobs, who runs, the picture, its player, the start, and every knob in a fold."""
         self._name_optimizers()
+        self.rates.layout.display = None if "learning_rate" in self.knobs else "none"
         shared = [self.knobs[name] for name in SHARED if name in self.knobs]
         for knob in shared:
             knob.layout.width = "400px" if knob is self.knobs.get("learning_rate") else "220px"
@@ -334,7 +335,7 @@ class Explorer(Instrument):
         fold = Accordion([VBox(rest)], titles=("every knob of every optimizer",), selected_index=None)
         racers = Box(list(self.shown.values()), layout={**ROW, "margin": "2px 0 4px 8px"})
         return [
-            [self.surfaces, self.rates] if "learning_rate" in self.knobs else [self.surfaces],
+            [self.surfaces, self.rates],
             shared,
             [racers],
             [self.view],

@@ -21,7 +21,7 @@ UNANSWERED = "not answered yet"
 CLOSE = 0.1  # of the answer: this far off still counts as right, where no tolerance is given
 NEAR = 0.05  # of the surface's width: so does a pin this far away
 
-_asked: dict[str, Prediction] = {}  # by question, in the order of the lesson
+_asked: dict[str, Prediction] = {}  # by question, in the order of the lesson; one asked again keeps its place
 
 
 class Prediction(VBox):  # type: ignore[misc]
@@ -109,12 +109,6 @@ class Prediction(VBox):  # type: ignore[misc]
         off = f": {self.off}" if self.off else ""
         close = ", which counts as right" if self.right else ""
         return f"You said {self.shown(self.said)}, it is {self.shown(self.truth)}{off}{close}."
-
-    def close(self) -> None:
-        """Close the widget; a question that is gone, because its cell was changed, is listed no more."""
-        if _asked.get(self.question) is self:
-            del _asked[self.question]
-        super().close()
 
     def __repr__(self) -> str:
         options = f" ({' / '.join(self.options())})" if self.options() else ""
@@ -334,4 +328,4 @@ def _cells(p: Prediction) -> tuple[str, str, str, str]:
 
 def predictions() -> Predictions:
     """The predictions of this lesson so far, in the order in which they were asked first."""
-    return Predictions(_asked.values())
+    return Predictions(asked for asked in _asked.values() if asked.comm is not None)  # the closed ones' cells changed

@@ -136,3 +136,19 @@ def test_running_the_cell_again_closes_the_widgets_it_had_made(opened):
     before = opened.page.evaluate(count)
     opened.lab.run_all()
     assert opened.page.evaluate(count) == before
+
+
+def test_the_last_picture_and_its_caption_stay_when_the_kernel_is_gone_and_sliders_move(lab):
+    lab.open("00-race.ipynb")
+    lab.run_all()
+    race = Race(lab)
+    race.canvas.scroll_into_view_if_needed()
+    before = race.pixels(), race.caption()
+    lab.page.evaluate("jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+    for _ in range(5):
+        race.press("learning rate λ", "ArrowRight")
+    race.drag((0.2, 0.3), (0.3, 0.6))
+    race.canvas.press("ArrowUp")
+    unsent = "console: Could not send widget sync message"  # what ipywidgets notes, and no reader sees
+    lab.errors[:] = [error for error in lab.errors if not error.startswith(unsent)]
+    assert (race.pixels(), race.caption(), lab.errors) == (*before, [])

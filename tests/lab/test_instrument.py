@@ -12,6 +12,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from hands import NAMES
 from PIL import Image
 
 from tinygpt.lab.charts.scene import Scene
@@ -262,6 +263,18 @@ def test_a_film_of_a_figure_without_steps_is_refused(tmp_path: Path) -> None:
     del dot.knobs["step"]
     with pytest.raises(ValueError, match="a film needs a figure with steps"):
         dot.save(tmp_path / "dot.gif")
+
+
+@pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
+def test_whatever_is_typed_as_a_files_name_is_answered_in_words(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (rows,) = Dot()._keeping().children
+    file, keep, answer = rows.children[1].children
+    file.value = name
+    keep.click()
+    assert (len(answer.value) > 10, "Traceback" in answer.value, list(tmp_path.iterdir())) == (True, False, [])
 
 
 def test_making_a_film_does_not_play_it_in_the_live_figure(tmp_path: Path) -> None:

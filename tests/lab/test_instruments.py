@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import ipywidgets
+import numpy as np
 import pytest
+from hands import Hands
 from ipywidgets.widgets.widget import _instances
 from PIL import Image
 
@@ -48,6 +50,7 @@ INSTRUMENTS: dict[str, Callable[[], Instrument]] = {
     "Conventions": lambda: lab.Conventions(),
     "RateStudy": lambda: lab.RateStudy(STUDY),
 }
+DEAR = {"RateMap", "BasinMap", "NetworkLab", "GPTLab"}  # a map or a training at each move
 HEAVY = {("NetworkLab", "steps"), ("GPTLab", "steps")}  # whose extreme takes seconds
 each_instrument = pytest.mark.parametrize("name", INSTRUMENTS)
 
@@ -142,6 +145,13 @@ def test_no_extreme_of_a_knob_is_an_error_or_says_nan(name: str) -> None:
                 wrong[key, value] = figure.caption
         knob.value = before
     assert wrong == {}
+
+
+@pytest.mark.parametrize("name", [name for name in INSTRUMENTS if name not in DEAR])
+def test_random_moves_of_all_that_can_be_moved_are_no_error(name: str) -> None:
+    someone = Hands(INSTRUMENTS[name](), np.random.default_rng(0))
+    wrong = {someone.move(): someone.wrong() for _ in range(6)}
+    assert set(wrong.values()) == {""}, wrong
 
 
 @each_instrument

@@ -20,7 +20,14 @@ from tinygpt.lab.widgets.instrument import Instrument
 pytestmark = pytest.mark.soak
 
 MOVES = 2000
-DEAR = {"Explorer": 800, "Ravine": 600, "RateMap": 120, "BasinMap": 200, "GPTLab": 60, "NetworkLab": 200}  # a dear move each
+DEAR = {
+    "Explorer": 800,
+    "Ravine": 600,
+    "RateMap": 120,
+    "BasinMap": 200,
+    "GPTLab": 60,
+    "NetworkLab": 200,
+}  # a dear move each
 TOGETHER = 100  # moves of each of two hands
 MEGABYTES_20 = 20_000_000  # what the system's memory may differ by, though nothing is kept
 

@@ -98,6 +98,7 @@ def twice(x: Tensor, y: Tensor) -> Tensor:
     return x * y + y.tanh()
 
 
+@np.errstate(all="ignore")  # the graph shows what became infinite, or no number
 def trace(function: Callable[..., Tensor], **values: Any) -> Graph:
     """Run a function of named tensors, and read the tape it leaves.
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -52,12 +53,13 @@ class Surface:
     def values(self, x: Any, y: Any) -> Any:
         """The loss at arrays of positions."""
         with no_grad(), np.errstate(all="ignore"):  # a surface may be infinite, or nowhere, at some places
-            return np.asarray(_as_array(self.loss(Tensor(x), Tensor(y))))
+            x, y = Tensor(x), Tensor(y)
+            return np.asarray(_as_array(self._given(self.loss(x, y), np.broadcast_shapes(x.shape, y.shape))))
 
     def slopes(self, x: Any, y: Any) -> tuple[Any, Any]:
         """The losses (…) and their gradients (…, 2) at arrays of positions (…), from the tape."""
         here = Tensor(x, float, requires_grad=True), Tensor(y, float, requires_grad=True)
-        loss = self.loss(*here)
+        loss = self._given(self.loss(*here), here[0].shape)
         if isinstance(loss, Tensor) and loss.requires_grad:
             loss.backward(_ones(loss.shape))
         gradients = np.zeros((*here[0].shape, 2))
@@ -65,6 +67,19 @@ class Surface:
             if position.grad is not None:
                 gradients[..., axis] = position.grad
         return _as_array(loss), gradients
+
+    def _given(self, loss: Any, shape: tuple[int, ...]) -> Any:
+        """What the reader's function gave, if that can be the loss at positions of this shape.
+
+        Raises: TypeError or ValueError if it cannot.
+        """
+        if not isinstance(loss, (Tensor, np.ndarray, Real)):
+            name = type(loss).__name__
+            raise TypeError(f"the loss of {self.name} must be a Tensor made of x and y, got {name}: return x * x, say")
+        if np.shape(_as_array(loss)) not in ((), shape):
+            found = np.shape(_as_array(loss))
+            raise ValueError(f"the loss of {self.name} must have the shape of x, {shape}, got {found}: take no sum")
+        return loss
 
     def curvatures(self, x: Any, y: Any, step: float = 1e-4) -> Any:
         """The Hessian's eigenvalues at arrays of positions, the larger last, by central differences of the slopes.

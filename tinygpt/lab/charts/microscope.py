@@ -161,16 +161,19 @@ class MicroscopePicture(Scene):
 def close_view(walk: Walk, step: Step, seen: Anatomy) -> View:
     """A view in which the step is large; it is rounded, to a power of two and to a grid, so that it rests for a while.
 
-    It is wide enough for the steps before and after as well, and for ±λ where that is not much more.
+    It is wide enough for the steps before and after as well, and for ±λ where that is not much more. What is not
+    finite counts for nothing.
     """
     near = walk.steps[max(step.number - 5, 0) : step.number + 4]
-    length = max(_length(step.update), float(np.median([_length(other.update) for other in near])))
-    others = [_length(arrow.vector) for arrow in seen.arrows if arrow.to_scale]
+    update = np.nan_to_num(step.update, posinf=0.0, neginf=0.0)
+    lengths = [_length(other.update) for other in near]
+    length = max(_length(update), float(np.median([each for each in lengths if math.isfinite(each)] or [0.0])))
+    others = [_length(arrow.vector) for arrow in seen.arrows if arrow.to_scale and np.all(np.isfinite(arrow.vector))]
     others += [] if seen.box is None else [float(np.max(seen.box))]
     finest = 1e-6 * (1 + float(np.max(np.abs(step.position))))  # beyond which the loss has no digits left
     reach = max(length, min(max(others, default=0.0), 2.5 * length), finest)
     half = 2.0 ** math.ceil(math.log2(1.4 * reach))
-    x, y = np.round((step.position + step.update / 2) * 2 / half) * half / 2
+    x, y = np.round((step.position + update / 2) * 2 / half) * half / 2
     return View((float(x), float(y)), half)
 
 

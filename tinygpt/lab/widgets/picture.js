@@ -57,7 +57,9 @@ function render({ model, el }) {
     if (!answers || !(event.key in arrows)) return;
     event.preventDefault();
     event.stopPropagation();
-    model.send({ nudge: arrows[event.key] });
+    try {
+      model.send({ nudge: arrows[event.key] });
+    } catch { /* the kernel is gone, and the last picture stays */ }
   });
   canvas.setAttribute("data-lm-suppress-shortcuts", "true");
 

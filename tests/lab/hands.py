@@ -14,7 +14,7 @@ from tinygpt.lab.widgets.instrument import Instrument
 from tinygpt.lab.widgets.picture import Picture
 
 SLIDERS = (ipywidgets.FloatSlider, ipywidgets.FloatLogSlider, ipywidgets.IntSlider)
-MENUS = (ipywidgets.Dropdown, ipywidgets.ToggleButtons)
+MENUS = (ipywidgets.Dropdown, ipywidgets.ToggleButtons, ipywidgets.SelectionSlider)
 NUMBERS = [0.0, -0.0, 1e308, -1e308, 5e-324, 1e-300, -3.0, float("nan"), float("inf"), -float("inf")]
 NAMES = ["", " ", ".png", "\0.png", "λ/β.svg", "<b>&.bmp", "../nowhere/a.png", "\ud800.png", "🙂", f"{'x' * 5000}.png"]
 CORNERS = [[0, 0], [1, 1], [0, 1], [0.5, 0.5], [-0.2, 0.5], [0.5, 1.3]]  # a drag may leave the picture

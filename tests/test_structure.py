@@ -23,7 +23,7 @@ LADDER: tuple[tuple[str, ...], ...] = (  # a module may import from lower rungs;
     ("tinygpt.blocks",),
     ("tinygpt.nn", "tinygpt.losses", "tinygpt.optimizers", "tinygpt.schedules"),
     ("tinygpt.text", "tinygpt.corpora"),
-    ("tinygpt.pretrained", "tinygpt.training"),
+    ("tinygpt.pretrained", "tinygpt.training", "tinygpt.memory"),
     ("tinygpt.gpt",),
     ("tinygpt.command",),
     ("tinygpt",),

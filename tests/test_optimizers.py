@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 from itertools import product
@@ -63,6 +64,21 @@ def test_the_reference_visits_every_hyperparameter_of_every_optimizer() -> None:
     assert visited == owned
 
 
+DEFAULTS = {
+    "SGD": {"momentum": 0.0, "weight_decay": 0.0, "dampening": 0.0, "nesterov": False},
+    "Adam": {"learning_rate": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0},
+    "AdamW": {"learning_rate": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.01},
+    "RMSProp": {"alpha": 0.99, "eps": 1e-8},
+    "AdaGrad": {"eps": 1e-10},
+}
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_what_is_not_said_is_as_in_pytorch_or_must_be_said(name: str) -> None:
+    parameters = inspect.signature(CLASSES[name]).parameters.values()
+    assert {p.name: p.default for p in parameters if p.default is not p.empty} == DEFAULTS[name]
+
+
 @pytest.mark.parametrize(
     ("name", "setting", "expected"),
     [
@@ -100,6 +116,17 @@ def test_without_data_adam_decays_alike_at_any_strength_and_adamw_in_proportion(
     points = path(make(name, Model(w=2.0), learning_rate=0.01, weight_decay=decay), np.zeros(100))
     lesson_rounding = 1e-3  # the lesson gives three decimals; at decay 1e-4 eps shows in the fourth
     assert points[-1] == pytest.approx(expected, abs=lesson_rounding)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_an_infinite_weight_that_does_not_decay_stays_infinite(name: str) -> None:
+    assert path(make(name, Model(w=np.inf), weight_decay=0.0), [1.0]) == [np.inf]
+
+
+def test_gradient_descent_without_momentum_keeps_no_state() -> None:
+    optimizer = make("SGD", Model(w=1.0))
+    step(optimizer, w=1.0)
+    assert optimizer.state.flatten() == []
 
 
 # --- the laws of each formula -----------------------------------------------------------------------------------------

@@ -394,6 +394,16 @@ def test_the_file_of_a_model_with_other_parameters_is_refused(sizes: dict[str, i
     assert_refused(a_trainer_of(Sum(a=3, b=2)), file, says)
 
 
+def test_the_file_of_an_optimizer_that_trained_another_part_is_refused(file: Path) -> None:
+    trainer = run(a_trainer(), 2)
+    trainer.save(file)
+    content = checkpoint.load(file)
+    name, _ = content["optimizer"]["parameters"].popitem()
+    content["optimizer"]["state"].pop(name)
+    checkpoint.save(file, content)
+    assert_refused(trainer, file, rf"^run\.json .*{name}")
+
+
 def test_a_file_with_generators_shared_in_another_way_is_refused(file: Path) -> None:
     trainer = a_trainer()
     trainer.rng = trainer.model.dropout.rng

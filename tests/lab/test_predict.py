@@ -397,6 +397,14 @@ def test_a_page_without_a_kernel_shows_the_figure_itself() -> None:
     assert data["text/plain"] == f"Prediction: How far? (not answered yet)\n{figure.caption}"
 
 
+def test_a_figure_that_fails_is_told_with_the_readers_line_and_the_question_stays() -> None:
+    asked = predict("How far?", 1.0, figure=lambda: Parabola(steps=steps_of_an_earlier_cell))  # noqa: F821
+    question, words = asked._repr_mimebundle_()["text/plain"].splitlines()
+    assert question == "Prediction: How far? (not answered yet)"
+    assert words.startswith("The figure could not be made. Your code stopped at line ")
+    assert words.endswith(", with NameError: name 'steps_of_an_earlier_cell' is not defined.")
+
+
 def test_the_figure_of_the_page_is_the_one_that_the_commit_shows() -> None:
     built: list[Any] = []
     asked = predict("How far?", 1.0, figure=lambda: built.append(1) or Parabola(steps=5))

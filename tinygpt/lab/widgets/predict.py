@@ -123,7 +123,10 @@ class Prediction(VBox):  # type: ignore[misc]
         bundle = super()._repr_mimebundle_(**options)
         if self._figure is None:
             return {**bundle, "text/plain": repr(self), "text/html": self._page()}
-        still, size = self._made()._repr_mimebundle_()
+        try:
+            still, size = self._made()._repr_mimebundle_()
+        except Exception as error:  # the question can be read in any case
+            return {**bundle, "text/plain": f"{self!r}\nThe figure could not be made. {told(error)}"}
         return {**bundle, "text/plain": f"{self!r}\n{still['text/plain']}", "image/png": still["image/png"]}, size
 
     def _made(self) -> Any:

@@ -100,6 +100,7 @@ def fetch(url: str, sha256: str, cache: checkpoint.File | None = None) -> Path:
 
 def _download(url: str, file: Path) -> Iterator[bytes]:
     from http.client import HTTPException
+    from urllib.error import HTTPError
     from urllib.request import urlopen
 
     try:
@@ -111,6 +112,8 @@ def _download(url: str, file: Path) -> Iterator[bytes]:
         if missing > 0:
             raise ConnectionError(f"it broke off {missing} bytes before its end")
     except (OSError, HTTPException) as error:
+        if isinstance(error, HTTPError):
+            error.close()  # it carries the server's answer, as an open file
         why = str(error).strip()  # a line of nonsense from a server ends as lines do
         raise ConnectionError(
             f"{url} must be there to fetch, but {why}: try again, or put the file at {file}"

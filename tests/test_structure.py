@@ -16,14 +16,14 @@ import tinygpt.lab
 PACKAGE = Path(tinygpt.__file__).parent
 
 LADDER: tuple[tuple[str, ...], ...] = (  # a module may import from lower rungs; a package also from within itself
-    ("tinygpt.ops", "tinygpt.checkpoint"),
+    ("tinygpt.ops", "tinygpt.checkpoint", "tinygpt.memory"),
     ("tinygpt.tensor",),
     ("tinygpt.module", "tinygpt.check"),
     ("tinygpt.state",),
     ("tinygpt.blocks",),
     ("tinygpt.nn", "tinygpt.losses", "tinygpt.optimizers", "tinygpt.schedules"),
     ("tinygpt.text", "tinygpt.corpora"),
-    ("tinygpt.pretrained", "tinygpt.training", "tinygpt.memory"),
+    ("tinygpt.pretrained", "tinygpt.training"),
     ("tinygpt.gpt",),
     ("tinygpt.command",),
     ("tinygpt",),

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from tinygpt import checkpoint, pretrained
-from tinygpt.memory import keep_freed_memory
 from tinygpt.module import Module, evaluating
 from tinygpt.nn import Dropout, Embedding, LayerNorm, Past, TransformerBlock
 from tinygpt.tensor import Tensor, no_grad
@@ -55,7 +54,6 @@ class GPT(Module):
     """
 
     def __init__(self, config: GPTConfig, rng: np.random.Generator | None = None, dtype: Any = np.float32) -> None:
-        keep_freed_memory()
         rng = rng or np.random.default_rng()
         self.config = config
         self.token_embedding = Embedding(config.vocabulary_size, config.width, rng, dtype)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from tinygpt import ops
+from tinygpt.memory import keep_freed_memory
 
 Shape = int | tuple[int, ...]
 
@@ -25,9 +26,7 @@ _Sources = tuple[tuple["Tensor", ops.Vjp], ...]
 _births = itertools.count(0, -1)  # downwards, so that the youngest is the smallest and a heap gives it first
 _recording: ContextVar[bool] = ContextVar("_recording", default=True)
 
-# Once 32 MB were freed, glibc keeps freed memory for the next arrays of that size instead of returning it to the system
-# after every step, and asking for it, page by page, in the next: a third of the time of training a small GPT.
-np.empty(2**25 - 2**13, np.uint8)
+keep_freed_memory()
 
 
 @contextmanager

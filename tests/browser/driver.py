@@ -55,6 +55,11 @@ class Lab:
         shutil.copytree(ROOT / "notebooks", self.server.folder / copy)
         self.page.goto(f"{self.server.address}/lab/workspaces/{copy}/tree/{copy}/{name}?reset")
         self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60 * SECOND)
+        self.page.evaluate("""() => {
+            const notebook = jupyterapp.shell.currentWidget.content, config = notebook.notebookConfig;
+            if (config.windowingMode === "full")  // before JupyterLab 4.3: a page without the cells out of sight
+                notebook.notebookConfig = {...config, windowingMode: "none"};
+        }""")
         self.wait_until_idle()
 
     def wait_until_idle(self) -> None:

@@ -53,7 +53,11 @@ class Lab:
         """Opens a copy of a notebook, as it is stored, with a kernel and a workspace of its own; waits for both."""
         copy = f"copy-{next(self.copies)}"
         shutil.copytree(ROOT / "notebooks", self.server.folder / copy)
-        self.page.goto(f"{self.server.address}/lab/workspaces/{copy}/tree/{copy}/{name}?reset")
+        self.visit(f"{copy}/{name}", workspace=copy)
+
+    def visit(self, path: str, workspace: str) -> None:
+        """Opens a notebook of the server's folder in a workspace, and waits for both it and its kernel."""
+        self.page.goto(f"{self.server.address}/lab/workspaces/{workspace}/tree/{path}?reset")
         self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60 * SECOND)
         self.page.evaluate("""() => {
             const notebook = jupyterapp.shell.currentWidget.content, config = notebook.notebookConfig;

@@ -21,9 +21,7 @@ def test_the_curve_grows_while_the_cell_runs_and_then_the_figure_stands_there(la
     nbformat.write(
         nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": KERNEL}), lab.server.folder / "gpt" / "gpt.ipynb"
     )
-    lab.page.goto(f"{lab.server.address}/lab/workspaces/gpt/tree/gpt/gpt.ipynb?reset")
-    lab.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60 * SECOND)
-    lab.wait_until_idle()
+    lab.visit("gpt/gpt.ipynb", workspace="gpt")
     lab.page.evaluate("() => { jupyterapp.commands.execute('notebook:run-cell'); }")
     lab.page.wait_for_function(GROWS, timeout=60 * SECOND)
     expect(lab.page.locator(".tinygpt-instrument")).to_have_count(1, timeout=120 * SECOND)

@@ -45,9 +45,7 @@ def notebook(server):
 @pytest.mark.parametrize("width", [1400, 1000, 700])
 def test_every_instrument_shows_repaints_and_fits(lab, notebook, width):
     lab.page.set_viewport_size({"width": width, "height": 1000})
-    lab.page.goto(f"{lab.server.address}/lab/workspaces/instruments-{width}/tree/{notebook}?reset")
-    lab.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60 * SECOND)
-    lab.wait_until_idle()
+    lab.visit(notebook, workspace=f"instruments-{width}")
     lab.page.evaluate("jupyterapp.commands.execute('application:toggle-left-area')")
     lab.run_all()
     for number, (call, slider) in enumerate(CELLS.items()):
@@ -68,9 +66,7 @@ def test_every_instrument_shows_repaints_and_fits(lab, notebook, width):
 
 def test_every_instrument_follows_the_page_into_the_dark(lab, notebook):
     lab.page.set_viewport_size({"width": 1200, "height": 12_000})
-    lab.page.goto(f"{lab.server.address}/lab/workspaces/instruments-dark/tree/{notebook}?reset")
-    lab.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60 * SECOND)
-    lab.wait_until_idle()
+    lab.visit(notebook, workspace="instruments-dark")
     lab.run_all()
     expect(lab.page.locator(".tinygpt-instrument canvas[data-frame]")).to_have_count(len(CELLS), timeout=60 * SECOND)
     corner = "canvas => canvas.getContext('2d').getImageData(2, 2, 1, 1).data[0]"

@@ -95,3 +95,18 @@ def test_after_its_warm_up_a_schedule_is_itself() -> None:
 def test_a_warm_up_multiplies_its_schedule() -> None:
     path, warmed = (rates(s, 10) for s in (FROM_START["inverse"], schedules.warmup(FROM_START["inverse"], 10)))
     assert warmed == close(path * np.arange(1, 11) / 10)
+
+
+LENGTHS = {
+    "every": lambda length: schedules.steps(START, 0.5, every=length),
+    "half_life": lambda length: schedules.inverse(START, half_life=length),
+    "length": lambda length: schedules.cosine(START, length=length),
+    "length ": lambda length: schedules.warmup(START, length=length),
+}
+
+
+@pytest.mark.parametrize("length", [0, -1, float("nan")])
+@pytest.mark.parametrize("name", LENGTHS)
+def test_a_length_is_positive(name: str, length: float) -> None:
+    with pytest.raises(ValueError, match=f"^{name.strip()} must be > 0, got {length}$"):
+        LENGTHS[name](length)

@@ -399,6 +399,27 @@ def test_expand_keeps_an_axis_that_is_left_out() -> None:
     assert Tensor.ones((2, 1)).expand(4, -1, 3).shape == (4, 2, 3)
 
 
+@pytest.mark.parametrize("diagonal", [-1, 0, 1])
+def test_a_lower_triangle_is_numpys(diagonal: int) -> None:
+    x = np.arange(6.0).reshape(2, 3) + 1
+    assert_array_equal(Tensor(x).tril(diagonal).data, np.tril(x, diagonal))
+
+
+def test_a_list_times_a_matrix_is_a_product() -> None:
+    assert_array_equal(([1.0, 2.0] @ Tensor([[1.0, 0.0], [0.5, 1.0]])).data, [2.0, 2.0])
+
+
+def test_a_function_of_numpy_that_would_lose_the_gradients_is_refused() -> None:
+    with pytest.raises(
+        TypeError, match=r"^np\.concatenate would lose the gradients of tensors: use a Tensor operation"
+    ):
+        np.concatenate([leaf(), leaf()])
+
+
+def test_a_function_of_numpy_that_only_asks_is_answered() -> None:
+    assert (np.shape(leaf()), np.array_equal(leaf(), [1.0, 2.0, 3.0])) == ((3,), True)
+
+
 @pytest.mark.parametrize("index", [Tensor([2, 0, 0]), Tensor(1), Tensor([True, False, True]), (Tensor([1, 1]), None)])
 def test_a_tensor_is_an_index(index: Any) -> None:
     x = np.array([1.0, 2.0, 3.0])

@@ -335,3 +335,8 @@ def test_holes_in_an_unknown_surface_do_not_hide_its_lowest(loss: Any) -> None:
 
 def test_a_surface_may_be_written_with_lists() -> None:
     assert hash(Surface("lists", lambda x, y: x * y, [1, 2], [[0, 0]], [[-1, 1], [-1, 1]]))  # pictures are kept by it
+
+
+def test_a_loss_that_sums_over_the_places_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^the loss of .* must have the shape of x, \(4,\), got \(1,\): take no sum$"):
+        as_surface(lambda x, y: (x + y).reshape(-1, 1).sum(0)).values(np.zeros(4), np.zeros(4))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -97,16 +100,16 @@ def test_a_warm_up_multiplies_its_schedule() -> None:
     assert warmed == close(path * np.arange(1, 11) / 10)
 
 
-LENGTHS = {
-    "every": lambda length: schedules.steps(START, 0.5, every=length),
-    "half_life": lambda length: schedules.inverse(START, half_life=length),
-    "length": lambda length: schedules.cosine(START, length=length),
-    "length ": lambda length: schedules.warmup(START, length=length),
-}
+LENGTHS = [
+    ("every", lambda length: schedules.steps(START, 0.5, every=length)),
+    ("half_life", lambda length: schedules.inverse(START, half_life=length)),
+    ("length", lambda length: schedules.cosine(START, length=length)),
+    ("length", lambda length: schedules.warmup(START, length=length)),
+]
 
 
 @pytest.mark.parametrize("length", [0, -1, float("nan")])
-@pytest.mark.parametrize("name", LENGTHS)
-def test_a_length_is_positive(name: str, length: float) -> None:
-    with pytest.raises(ValueError, match=f"^{name.strip()} must be > 0, got {length}$"):
-        LENGTHS[name](length)
+@pytest.mark.parametrize(("name", "make"), LENGTHS)
+def test_a_length_is_positive(name: str, make: Callable[[float], Any], length: float) -> None:
+    with pytest.raises(ValueError, match=f"^{name} must be > 0, got {length}$"):
+        make(length)
